@@ -1,0 +1,1 @@
+"""Named cases against named rivals: speed, accuracy and temporary memory beside each other."""

@@ -1,0 +1,29 @@
+"""torch: `F.kl_div` and `F.cross_entropy`, and `torch.distributions` for the rest."""
+
+from functools import partial
+
+import torch
+from torch import distributions as dist
+from torch.nn import functional as F
+
+from bench.measure import importing, with_torch
+
+DISTRIBUTIONS = ("torch",)
+
+
+def _kl_logits(a, b):
+    log_p, log_q = torch.log_softmax(a, -1), torch.log_softmax(b, -1)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+
+
+def _kl_normal(m1, s1, m2, s2):
+    return dist.kl_divergence(dist.Normal(m1, s1), dist.Normal(m2, s2))
+
+
+CASES = {
+    "kl_logits": partial(with_torch, _kl_logits),
+    "kl_normal": partial(with_torch, _kl_normal),
+    "entropy": partial(with_torch, lambda z: dist.Categorical(logits=z).entropy()),
+    "labels": partial(with_torch, lambda z, y: F.cross_entropy(z, y.long(), reduction="none")),
+    "import": importing("torch"),
+}

@@ -1,0 +1,62 @@
+"""How a functional is computed when there is no closed form, or another way is wanted."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float, Key
+
+from .._functional.base import AbstractFunctional
+from .._operand.base import AbstractOperand
+
+
+class Estimate(eqx.Module):
+    """An estimate and what is known of its error.
+
+    Attributes:
+        value: per example (the batch axes), in nats where there is a unit.
+        standard_error: of draws, by the delta method through the functional's link; of a
+            deterministic rule, the difference from a coarser rule on the same nodes; 0 if exact.
+        effective_sample_size: of draws, their number; infinite for a deterministic rule.
+    """
+
+    value: Float[Array, "*batch"]
+    standard_error: Float[Array, "*batch"]
+    effective_sample_size: Float[Array, "*batch"]
+
+
+class AbstractEstimator(eqx.Module):
+    """Computes any functional of operands that give it what it needs."""
+
+    deterministic: eqx.AbstractClassVar[bool]  # needs no key
+
+    @abc.abstractmethod
+    def estimate(
+        self,
+        functional: AbstractFunctional,
+        operands: tuple[AbstractOperand, ...],
+        key: Key[Array, ""] | None,
+    ) -> Estimate:
+        """The functional of one or two operands, in nats."""
+
+    @abc.abstractmethod
+    def refined(self) -> "AbstractEstimator":
+        """An independent and more accurate estimator of the same kind, to judge a fit by."""
+
+
+def check_normalisation(
+    functional: AbstractFunctional, operands: tuple[Any, ...], normalize: bool
+) -> None:
+    """Raises where an unnormalised operand has no meaning."""
+    if normalize:
+        return
+    if not operands[0].normalized:
+        raise ValueError(
+            "an expectation under an unnormalised first argument is not defined: use "
+            "`Quadrature(normalize=True)`."
+        )
+    if not operands[-1].normalized and functional.needs_normalized:
+        raise TypeError(
+            f"{type(functional).__name__} is not defined for an unnormalised second argument (only "
+            "KL and cross-entropy are): use `Quadrature(normalize=True)`."
+        )

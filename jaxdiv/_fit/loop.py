@@ -1,0 +1,154 @@
+"""The compiled loop: all starts in step, each frozen where it stops."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from .newton import newton_state
+
+ValueFn = Callable[[PyTree, Key[Array, ""] | None], Float[Array, ""]]
+
+
+class Descent(NamedTuple):
+    """What is left of the loop, starts first."""
+
+    free: PyTree
+    opt_state: PyTree
+    losses: Float[Array, "starts steps"]
+    path: PyTree | None
+    num_steps: Int[Array, " starts"]
+    num_evaluations: Int[Array, " starts"]
+    stopped: Bool[Array, " starts"]  # by the criterion, not because the steps ran out
+    finite: Bool[Array, " starts"]
+
+
+class _Lane(NamedTuple):
+    free: PyTree
+    opt_state: PyTree
+    known: tuple[Array, PyTree] | None  # value and gradient here, from a line search that ended here
+    num_steps: Int[Array, ""]
+    num_evaluations: Int[Array, ""]
+    active: Bool[Array, ""]
+    finite: Bool[Array, ""]
+
+
+def descend(
+    value_fn: ValueFn,
+    optim: optax.GradientTransformationExtraArgs,
+    starts: PyTree,
+    keys: Key[Array, " starts"] | None,
+    *,
+    num_steps: int,
+    tolerance: Float[Array, ""],
+    record: bool,
+) -> Descent:
+    """Minimises from each start, in one loop whose body is one vmapped step.
+
+    A lane stops where the decrease that its step promises, $|g^T \\Delta|$ (with `newton` the
+    decrement $\\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite. A
+    key is folded with the number of the step; without one the objective gets None.
+    """
+    step = _make_step(value_fn, optim, tolerance)
+    lanes = jax.vmap(lambda free, key: _begin(value_fn, optim, free, key))(starts, keys)
+    num = lanes.active.shape[0]
+    losses = jnp.full((num_steps, num), jnp.nan, tolerance.dtype)
+    path = None
+    if record:
+        path = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_steps + 1, *x.shape)), starts)
+
+    def body(carry):
+        k, lanes, losses, path = carry
+        step_keys = None if keys is None else jax.vmap(jr.fold_in, (0, None))(keys, k)
+        moved, loss = jax.vmap(step)(lanes, step_keys)
+        losses = losses.at[k].set(jnp.where(lanes.active, loss, jnp.nan))
+        lanes = jax.vmap(_select)(lanes.active, moved, lanes)
+        if path is not None:
+            path = jax.tree.map(lambda p, x: p.at[k + 1].set(x), path, lanes.free)
+        return k + 1, lanes, losses, path
+
+    def proceed(carry):
+        k, lanes, _, _ = carry
+        # `unvmap_any` keeps this unbatched under an outer vmap, so that nothing is copied there.
+        return (k < num_steps) & eqxi.unvmap_any(lanes.active)
+
+    _, lanes, losses, path = jax.lax.while_loop(proceed, body, (jnp.array(0), lanes, losses, path))
+    if path is not None:
+        last = jnp.minimum(jnp.arange(num_steps + 1)[:, None], lanes.num_steps)
+        path = jax.tree.map(lambda x: jax.vmap(lambda x, i: x[i], (1, 1))(x, last), path)
+    return Descent(
+        lanes.free,
+        lanes.opt_state,
+        losses.T,
+        path,
+        lanes.num_steps,
+        lanes.num_evaluations,
+        ~lanes.active & lanes.finite,
+        lanes.finite,
+    )
+
+
+def _begin(value_fn: ValueFn, optim, free: PyTree, key) -> _Lane:
+    state = optim.init(free)
+    known = None
+    if _searches(state):
+        known = jax.value_and_grad(value_fn)(free, key)
+    evaluations = jnp.array(0 if known is None else 1, jnp.int32)
+    yes = jnp.array(True)
+    return _Lane(free, state, known, jnp.array(0, jnp.int32), evaluations, yes, yes)
+
+
+def _make_step(value_fn: ValueFn, optim, tolerance: Array):
+    def step(lane: _Lane, key: Key[Array, ""] | None) -> tuple[_Lane, Float[Array, ""]]:
+        def fn(free: PyTree) -> Array:
+            return value_fn(free, key)
+
+        free, state, known, evaluations = lane.free, lane.opt_state, None, 1
+        if newton_state(state) is not None:
+            updates, state = optim.update(None, state, free, value_fn=fn)
+            newton = newton_state(state)
+            loss = newton.value
+            finite = jnp.isfinite(loss)
+            stop = (newton.decrement <= tolerance) | (newton.radius == 0)
+        else:
+            loss, grad = lane.known or jax.value_and_grad(fn)(free)
+            updates, state = optim.update(grad, state, free, value=loss, grad=grad, value_fn=fn)
+            products = jax.tree.map(lambda g, u: jnp.sum(g * u), grad, updates)
+            gap = jnp.abs(sum(jax.tree.leaves(products)))
+            finite, stop = jnp.isfinite(loss) & jnp.isfinite(gap), gap <= tolerance
+            if _searches(state):
+                known = _get(state, "value"), _get(state, "grad")
+                evaluations = _get(state, "num_linesearch_steps", 1)
+        return _Lane(
+            _select(finite, optax.apply_updates(free, updates), free),
+            state,
+            known,
+            lane.num_steps + 1,
+            lane.num_evaluations + evaluations,
+            finite & ~stop,
+            finite,
+        ), loss
+
+    return step
+
+
+def _searches(state: PyTree) -> bool:
+    """Whether the state holds value and gradient at the end of a line search."""
+    return _get(state, "value") is not None and _get(state, "grad") is not None
+
+
+def _get(state: PyTree, name: str, default: Any = None) -> Any:
+    # A field of a state, and not of a family that a state holds.
+    def is_state(path, value):
+        return isinstance(path[-1], optax.tree_utils.NamedTupleKey)
+
+    return optax.tree_utils.tree_get(state, name, default, filtering=is_state)
+
+
+def _select(keep: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)

@@ -1,0 +1,84 @@
+"""What a fit returns, and the words for how it ended."""
+
+from typing import Generic, TypeVar
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+Family = TypeVar("Family")
+
+
+class RESULTS(eqx.Enumeration):
+    """How a start of `fit` ended, in words, and what to do about it."""
+
+    converged = "Converged: the gradient vanishes and the Hessian is positive definite."
+    max_steps = (
+        "The steps ran out before the optimum was reached. Raise `num_steps`, or start closer: "
+        "give `starts=` a number or a stacked family."
+    )
+    stalled = (
+        "No step decreases the objective any more, yet its gradient is not zero: its rounding or "
+        "sampling error is in the way. Use float64, a finer quadrature or more draws."
+    )
+    not_an_optimum = (
+        "Stopped where the gradient vanishes but the Hessian is not positive definite: a saddle, a "
+        "plateau or a scale that collapses. Try other starts, or a family with fewer parameters."
+    )
+    diverged = (
+        "The objective or its gradient is not finite: the start has no overlap with the target, "
+        "the quadrature does not resolve it, or the optimiser's steps are too long. Start closer, "
+        "refine the quadrature or lower the learning rate."
+    )
+
+
+class Certificate(eqx.Module):
+    """The independent objective at the end of each start, and whether it has an optimum there.
+
+    `decrement` is $\\frac12 g^T |H|^{-1} g$, the decrease that a Newton step still promises, `step`
+    the largest entry of that step and `curvature` the least eigenvalue of the Hessian scaled to a
+    unit diagonal; all in free coordinates, with lengths in the spread of the target.
+    """
+
+    value: Float[Array, "starts"]
+    decrement: Float[Array, "starts"]
+    step: Float[Array, "starts"]
+    curvature: Float[Array, "starts"]
+    is_optimum: Bool[Array, "starts"]
+
+
+class Fit(eqx.Module, Generic[Family]):
+    """Every start of a `fit`, best optimum first; what is no optimum stands after all that are.
+
+    Attributes:
+        distribution: the best member of the family.
+        value: its value, evaluated independently of the objective that was minimised.
+        quantity: what the value is, in words.
+        optima: the member at which each start ended, stacked.
+        values: their independent values.
+        cluster: the number of the optimum that the start found (0 is the best), -1 for none.
+        is_distinct: marks the best start of each cluster: `optima` there are the optima found.
+        losses: the objective at the start of each step, NaN after the stop.
+        num_steps: steps taken.
+        num_evaluations: evaluations of the objective (each with its gradient, and with `newton`
+            its Hessian), those of a line search included.
+        result: a member of `RESULTS` for each start.
+        certificate: what was found at each end, and is the reason for calling it an optimum.
+        opt_state: the optimiser's last state, in free coordinates with lengths in the spread of the
+            target.
+        path: with `record=True`, the members passed through, the last one repeated after the stop.
+    """
+
+    distribution: Family
+    value: Float[Array, ""]
+    quantity: str = eqx.field(static=True)
+    optima: Family
+    values: Float[Array, "starts"]
+    cluster: Int[Array, "starts"]
+    is_distinct: Bool[Array, "starts"]
+    losses: Float[Array, "starts steps"]
+    num_steps: Int[Array, "starts"]
+    num_evaluations: Int[Array, "starts"]
+    result: RESULTS
+    certificate: Certificate
+    opt_state: PyTree
+    path: Family | None

@@ -1,0 +1,260 @@
+"""The f-divergences: a convex generator decides what is measured."""
+
+import math
+from collections.abc import Callable
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from .._special import expm1, js_kernel, psi, tanh
+from .base import AbstractDivergence, Pair
+from .renyi import Renyi
+
+
+class TotalVariation(AbstractDivergence):
+    r"""$\mathrm{TV}(P, Q) = \frac12 \sum |p - q|$, in $[0, 1]$; a metric.
+
+    Kinked where $p = q$: the derivative there is reported as 0.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.total_variation(jd.probs([0.5, 0.5]), jd.probs([0.25, 0.75])):.3f}")
+        0.250
+    """
+
+    logarithmic: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    linear_in_r: ClassVar[bool] = False
+    needs_normalized: ClassVar[bool] = True
+
+    def integrate(self, pair):
+        return pair.total(0.5 * abs(pair.difference))
+
+    def terms(self, draws):
+        return jax.nn.relu(-expm1(-draws.r))
+
+    def reverse_terms(self, draws):
+        return None
+
+    def link(self, mean):
+        return mean
+
+    def compose(self, evaluate, *operands):
+        return None
+
+
+class SquaredHellinger(AbstractDivergence):
+    r"""$H^2(P, Q) = \frac12 \sum (\sqrt p - \sqrt q)^2$, in $[0, 1]$.
+
+    Its square root is a metric. Where one mass is zero a term is half the other.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.squared_hellinger(jd.probs([1.0, 0.0]), jd.probs([0.0, 1.0])):.3f}")
+        1.000
+    """
+
+    logarithmic: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    linear_in_r: ClassVar[bool] = False
+    needs_normalized: ClassVar[bool] = True
+
+    def integrate(self, pair):
+        more = pair.finite_r > 0
+        root = expm1(0.5 * jnp.where(more, -pair.finite_r, pair.finite_r))
+        inside = 0.5 * jnp.where(more, pair.p, pair.q) * root * root
+        outside = jnp.where(pair.p_is_zero, pair.q, pair.p)
+        return pair.total(jnp.where(jnp.isinf(pair.r), 0.5 * outside, inside))
+
+    def terms(self, draws):
+        return -expm1(-0.5 * draws.r)
+
+    def reverse_terms(self, draws):
+        return None
+
+    def link(self, mean):
+        return mean
+
+    def compose(self, evaluate, *operands):
+        return -expm1(-0.5 * evaluate(Renyi(0.5), *operands))
+
+
+class ChiSquared(AbstractDivergence):
+    r"""Pearson's $\chi^2(P \| Q) = \sum (p - q)^2 / q$ (Pearson 1900).
+
+    Infinite where $p > 0 = q$; a term is $q$ where $p = 0$. Neyman's is `chi_squared(q, p)`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.chi_squared(jd.probs([0.5, 0.5]), jd.probs([0.25, 0.75])):.6f}")
+        0.333333
+    """
+
+    logarithmic: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    linear_in_r: ClassVar[bool] = False
+    needs_normalized: ClassVar[bool] = True
+
+    def integrate(self, pair):
+        # A ratio that overflows counts as infinite: neither has a slope.
+        infinite = pair.r > jnp.log(jnp.finfo(pair.r.dtype).max)
+        r = jnp.where(infinite, 0.0, pair.finite_r)
+        difference = jnp.where(infinite, 0.0, pair.difference)
+        # At p = 0 the ratio p/q - 1 is taken from the masses: its slope is finite, that of r not.
+        at_zero = difference / jnp.where(pair.p_is_zero, pair.q, 1.0)
+        ratio = jnp.where(pair.p_is_zero, at_zero, expm1(r))
+        return pair.total(jnp.where(infinite, jnp.inf, difference * ratio))
+
+    def terms(self, draws):
+        return expm1(draws.r)
+
+    def reverse_terms(self, draws):
+        return None
+
+    def link(self, mean):
+        return mean
+
+    def compose(self, evaluate, *operands):
+        return expm1(evaluate(Renyi(2.0), *operands))
+
+
+class JensenShannon(AbstractDivergence):
+    r"""$\mathrm{JS}_\beta(P, Q) = \beta\,\mathrm{KL}(P\|M) + (1-\beta)\,\mathrm{KL}(Q\|M)$.
+
+    $M = \beta P + (1 - \beta) Q$ (Lin 1991), in nats; at most the entropy of
+    $(\beta, 1 - \beta)$, so $\log 2$ at $\beta = \frac12$, where its square root is a metric
+    (Endres & Schindelin 2003). Never infinite: a term with $q = 0$ is $-\beta p \log \beta$.
+
+    Args:
+        weight: $\beta$, strictly between 0 and 1.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.jensen_shannon(jd.probs([1.0, 0.0]), jd.probs([0.0, 1.0]), base=2):.3f}")
+        1.000
+    """
+
+    weight: Float[ArrayLike, ""] = 0.5
+    logarithmic: ClassVar[bool] = True
+    additive: ClassVar[bool] = False
+    linear_in_r: ClassVar[bool] = False
+    needs_normalized: ClassVar[bool] = True
+
+    def __check_init__(self):
+        if isinstance(self.weight, (int, float)) and not 0 < self.weight < 1:
+            raise ValueError(
+                f"weight must lie strictly between 0 and 1, got {self.weight}: at the ends the "
+                "divergence is 0; for its limit per unit weight use KL."
+            )
+
+    def integrate(self, pair):
+        beta = jnp.asarray(self.weight, pair.p.dtype)
+        r = pair.finite_r
+        zero = jnp.where(pair.p_is_zero, 0.0, -beta * jnp.log(beta) * pair.p)
+        zero = zero + jnp.where(pair.q_is_zero, 0.0, -(1 - beta) * jnp.log1p(-beta) * pair.q)
+        if isinstance(self.weight, float) and self.weight == 0.5:
+            inside = _balanced(pair, r)
+        else:
+            inside = _skewed(pair, r, beta)
+        return pair.total(jnp.where(jnp.isinf(pair.r), zero, inside))
+
+    def terms(self, draws):
+        beta = jnp.asarray(self.weight, draws.r.dtype)
+        return -beta * jnp.logaddexp(jnp.log(beta), jnp.log1p(-beta) - draws.r)
+
+    def reverse_terms(self, draws):
+        beta = jnp.asarray(self.weight, draws.r.dtype)
+        return -(1 - beta) * jnp.logaddexp(jnp.log(beta) + draws.r, jnp.log1p(-beta))
+
+    def link(self, mean):
+        return mean
+
+    def compose(self, evaluate, *operands):
+        return None
+
+
+def _balanced(pair: Pair, r: Array) -> Array:
+    near = abs(r) < 2
+    y = tanh(0.5 * jnp.where(near, r, 0.0))
+    far = jnp.where(near, 2.0, abs(r))
+    less = jnp.minimum(pair.p, pair.q)
+    apart = (pair.p + pair.q) * (jnp.log(2.0).astype(r.dtype) - jnp.log1p(jnp.exp(-far)))
+    return 0.5 * jnp.where(near, (pair.p + pair.q) * js_kernel(y), apart - less * far)
+
+
+def _skewed(pair: Pair, r: Array, beta: Array) -> Array:
+    # beta p psi(a) + (1 - beta) q psi(b) with a = log p/m, b = log q/m: the linear parts cancel.
+    more = r > 0
+    down = expm1(jnp.where(more, -r, r))
+    a = jnp.where(more, -jnp.log1p((1 - beta) * down), r - jnp.log1p(beta * down))
+    b = jnp.where(more, -r - jnp.log1p((1 - beta) * down), -jnp.log1p(beta * down))
+    mixed = beta * pair.p + (1 - beta) * pair.q
+    return beta * _non_negative(pair.p, a, mixed) + (1 - beta) * _non_negative(pair.q, b, mixed)
+
+
+def _non_negative(mass: Array, log_ratio: Array, reference: Array) -> Array:
+    near = abs(log_ratio) < 1
+    small = jnp.where(near, log_ratio, 0.0)
+    return jnp.where(near, mass * psi(small), mass * log_ratio - mass + reference)
+
+
+class FDivergence(AbstractDivergence):
+    r"""$D_f(P, Q) = \sum q\, f(p / q)$ for a convex $f$ with $f(1) = 0$ (Csiszar 1967).
+
+    The sum is taken of $q\,(f(u) - f'(1)(u - 1))$, $u = p/q$: equal where both are normalised, and
+    non-negative. Its accuracy near $p = q$ is that of `f` itself.
+
+    Args:
+        f: the generator, of a scalar; differentiated by JAX.
+        at_zero: $f(0)$, needed where $p = 0 < q$.
+        slope_at_infinity: $\lim f(u) / u$, needed where $q = 0 < p$ (may be infinite).
+
+    A limit that is not given makes the value NaN where it is needed.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> pearson = jd.FDivergence(lambda u: (u - 1) ** 2)
+        >>> p, q = jd.probs([0.5, 0.5]), jd.probs([0.25, 0.75])
+        >>> print(f"{jd.divergence(pearson, p, q):.6f}")
+        0.333333
+    """
+
+    f: Callable[[Array], Array] = eqx.field(static=True)
+    at_zero: float = eqx.field(static=True, default=float("nan"))
+    slope_at_infinity: float = eqx.field(static=True, default=float("nan"))
+    logarithmic: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    linear_in_r: ClassVar[bool] = False
+    needs_normalized: ClassVar[bool] = True
+
+    def integrate(self, pair):
+        slope = self._slope(pair.r.dtype)
+        excess = expm1(pair.finite_r)
+        inside = pair.q * (self.f(1 + excess) - slope * excess)
+        start = jax.grad(self.f)(jnp.zeros((), pair.r.dtype)) - slope
+        zero_p = pair.q * (self.at_zero + slope) + jnp.where(jnp.isfinite(start), start, 0) * pair.p
+        # Where the value is infinite it has no slope to give.
+        infinite = math.isinf(self.slope_at_infinity)
+        zero_q = jnp.inf if infinite else pair.p * (self.slope_at_infinity - slope)
+        outside = jnp.where(pair.p_is_zero, zero_p, zero_q)
+        return pair.total(jnp.where(jnp.isinf(pair.r), outside, inside))
+
+    def terms(self, draws):
+        # f(u) / u, with the control variate f'(1) (1 - 1/u), whose mean is zero.
+        slope = self._slope(draws.r.dtype)
+        return jnp.exp(-draws.r) * self.f(jnp.exp(draws.r)) + slope * expm1(-draws.r)
+
+    def reverse_terms(self, draws):
+        return None
+
+    def link(self, mean):
+        return mean
+
+    def compose(self, evaluate, *operands):
+        return None
+
+    def _slope(self, dtype):
+        return jax.grad(self.f)(jnp.ones((), dtype))

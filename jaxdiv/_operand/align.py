@@ -1,0 +1,117 @@
+"""`align`: the one place that knows logits, probabilities, temperatures and masks."""
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .._estimator.rules import rule
+from .._functional.base import Pair, ratio_of_logs
+from .._functional.entropies import CrossEntropy, Entropy
+from .._functional.kl import KL
+from .._functional.renyi import Renyi
+from .._kernel.categorical import (
+    cross_entropy_labels,
+    cross_entropy_logits,
+    entropy_logits,
+    kl_logits,
+    log_ratio,
+)
+from .discrete import AbstractDiscrete, Labels, Logits, Masses, Probs
+
+
+def align(p: AbstractDiscrete, q: AbstractDiscrete) -> Pair:
+    """Two discrete operands over the same outcomes."""
+    num_classes = _num_classes(p, q)
+    log_p, log_q = p.log_mass(num_classes), q.log_mass(num_classes)
+    mass_p, mass_q = p.mass(num_classes), q.mass(num_classes)
+    if isinstance(p, Logits) and isinstance(q, Logits):
+        r = log_ratio(*_both_scores(p, q), axis_name=_axis_name(p, q))
+    elif isinstance(p, Probs | Masses) and isinstance(q, Probs | Masses):
+        r = _ratio_of_masses(mass_p, mass_q, log_p, log_q)
+    else:
+        r = ratio_of_logs(*_one_dtype(log_p, log_q))
+    arrays = jnp.broadcast_arrays(*_one_dtype(log_p, log_q, mass_p, mass_q, r))
+    log_p, log_q, mass_p, mass_q, r = arrays
+    return Pair(log_p, log_q, mass_p, mass_q, r, axis_name=_axis_name(p, q))
+
+
+def align_one(p: AbstractDiscrete) -> Pair:
+    """One discrete operand, for functionals of one."""
+    log_p, mass = p.log_mass(None), p.mass(None)
+    return Pair(log_p, log_p, mass, mass, jnp.zeros_like(mass), axis_name=p.axis_name)
+
+
+def _num_classes(p: AbstractDiscrete, q: AbstractDiscrete) -> int | None:
+    sizes = {d.num_outcomes for d in (p, q)} - {None}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"p has {p.num_outcomes} classes and q has {q.num_outcomes}: the class axis must be "
+            "the same for both (see `axis=`)."
+        )
+    return sizes.pop() if sizes else None
+
+
+def _axis_name(p: AbstractDiscrete, q: AbstractDiscrete) -> str | None:
+    if p.axis_name != q.axis_name:
+        raise ValueError(
+            f"p has axis_name={p.axis_name!r} and q has {q.axis_name!r}: give both the same."
+        )
+    return p.axis_name
+
+
+def _one_dtype(*arrays: Array) -> tuple[Array, ...]:
+    dtype = jnp.result_type(*arrays)  # which minds the weak type of labels
+    return tuple(a.astype(dtype) for a in arrays)
+
+
+def _both_scores(p: Logits, q: Logits) -> tuple[Array, ...]:
+    _num_classes(p, q)
+    return tuple(jnp.broadcast_arrays(*_one_dtype(p.scores(), q.scores())))
+
+
+def _ratio_of_masses(p: Array, q: Array, log_p: Array, log_q: Array) -> Array:
+    """Where the two are near, from their difference, which is exact."""
+    p, q, log_p, log_q = _one_dtype(p, q, log_p, log_q)
+    near = (abs(p - q) <= 0.5 * q) & (q > 0)
+    safe_p, safe_q = jnp.where(near, p, 1.0), jnp.where(near, q, 1.0)
+    close = jnp.log1p((safe_p - safe_q) / safe_q)
+    return jnp.where(near, close, ratio_of_logs(log_p, log_q))
+
+
+@rule(KL, Logits, Logits)
+def _(functional, p, q):
+    return kl_logits(*_both_scores(p, q), axis_name=_axis_name(p, q))
+
+
+@rule(Entropy, Logits)
+def _(functional, p):
+    return entropy_logits(p.scores(), axis_name=p.axis_name)
+
+
+@rule(CrossEntropy, Logits, Logits)
+def _(functional, p, q):
+    return cross_entropy_logits(*_both_scores(p, q), axis_name=_axis_name(p, q))
+
+
+@rule(KL, Labels, Logits)  # the entropy of a label is zero
+@rule(CrossEntropy, Labels, Logits)
+def _(functional, p, q):
+    size = _num_classes(p, q)
+    if p.smoothing is not None or q.axis_name is not None:
+        return functional.integrate(align(p, q))
+    skip, bad = p.ignored(), p.out_of_range(size)
+    y = jnp.where(skip | bad, 0, p.values)
+    scores = jnp.broadcast_to(q.scores(), (*jnp.broadcast_shapes(y.shape, q.batch_shape), size))
+    loss = cross_entropy_labels(jnp.broadcast_to(y, scores.shape[:-1]), scores)
+    return jnp.where(skip, 0.0, jnp.where(bad, jnp.nan, loss))
+
+
+@rule(Entropy, Masses)
+def _(functional, p):
+    raise TypeError("entropy of `masses` is not defined: normalise them and tag them `probs`.")
+
+
+@rule(Renyi, Masses, AbstractDiscrete)
+@rule(Renyi, AbstractDiscrete, Masses)
+@rule(Renyi, Masses, Masses)
+def _(functional, p, q):
+    raise TypeError("renyi of `masses` is not defined: normalise them and tag them `probs`.")

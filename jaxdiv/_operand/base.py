@@ -1,0 +1,142 @@
+"""What a functional is taken *of*: the abstract operands."""
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Key
+
+Shape = tuple[int, ...]
+
+
+def field(*, constraint: str = "real", event_ndim: int = 0, **kwargs: Any) -> Any:
+    """A dataclass field that says which values it may take.
+
+    Args:
+        event_ndim: how many of its last axes belong to one outcome; those before are batch axes.
+        constraint: one of `"real"`, `"positive"`, `"cholesky"`, `"positive_definite"`, `"simplex"`,
+            `"logits"` (defined up to an additive constant), `"fixed"` (not a parameter).
+        **kwargs: as for `equinox.field`.
+    """
+    return eqx.field(metadata={"constraint": constraint, "event_ndim": event_ndim}, **kwargs)
+
+
+def floating(*values: Any) -> tuple[Array, ...]:
+    """The arguments as floating arrays of one dtype; Python numbers are weak."""
+    dtype = jnp.result_type(*values)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        dtype = jnp.promote_types(dtype, jnp.result_type(float))
+    return tuple(jnp.asarray(value, dtype) for value in values)
+
+
+def widen(x: ArrayLike) -> Array:
+    """Half precision as float32 (exact), integers as the default float, anything else as it is."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+    return x.astype(jnp.result_type(float))
+
+
+class Check(NamedTuple):
+    """A condition that legal values never meet, and the words for it."""
+
+    bad: Bool[Array, "..."]
+    message: str
+
+
+class AbstractOperand(eqx.Module):
+    """Anything that can stand for $P$ or $Q$ in $D(P, Q)$."""
+
+    @property
+    @abc.abstractmethod
+    def batch_shape(self) -> Shape:
+        """The axes that the result keeps."""
+
+    @abc.abstractmethod
+    def value_checks(self) -> list[Check]:
+        """What `check=True` and `checked` look at."""
+
+
+class AbstractDistribution(AbstractOperand):
+    """An operand with a density on the real line or on $R^D$.
+
+    A family declares its fields with `field(constraint=...)` and implements the members below;
+    its closed forms stand in the same file, registered with `rule`.
+    """
+
+    reparameterized: eqx.AbstractClassVar[bool]
+
+    @property
+    @abc.abstractmethod
+    def event_shape(self) -> Shape:
+        """The shape of one outcome."""
+
+    @property
+    @abc.abstractmethod
+    def normalized(self) -> bool:
+        """Whether the density integrates to one."""
+
+    @property
+    @abc.abstractmethod
+    def support(self) -> tuple[ArrayLike, ArrayLike]:
+        """The interval (of each coordinate) outside which the density is zero."""
+
+    @abc.abstractmethod
+    def log_prob(self, x: Float[ArrayLike, "*sample_batch_event"]) -> Float[Array, "..."]:
+        r"""$\log p(x)$ for `x` of shape `[..., *batch, *event]`."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key[Array, ""], shape: Shape = ()) -> Float[Array, "..."]:
+        """Independent draws, of shape `[*shape, *batch, *event]`."""
+
+    @abc.abstractmethod
+    def strata(self, key: Key[Array, ""], n: int) -> tuple[Array, Array]:
+        """About `n` draws in strata: weights `[S, *batch]` and draws `[S, m, *batch, *event]`."""
+
+    @abc.abstractmethod
+    def translate(self, by: Float[Array, "*batch_event"]) -> "AbstractDistribution":
+        """The distribution of $X - $ `by`."""
+
+    @abc.abstractmethod
+    def pieces(self) -> "Pieces | None":
+        """Where the density varies, and how fast, for quadrature; None where it is not known."""
+
+
+class Pieces(eqx.Module):
+    """Places and length scales of a density: quadrature lays its panels by them.
+
+    `centres` is `[K, *batch, D]` and `scale_trils` `[K, *batch, D, D]`, for panels at multiples of
+    the scales; `points`, `[M, *batch, D]`, are break points as they stand. Whether there may be
+    mass beyond them all is said by `open_tails`.
+    """
+
+    centres: Float[Array, "K *batch D"]
+    scale_trils: Float[Array, "K *batch D D"]
+    points: Float[Array, "M *batch D"]
+    open_tails: bool = eqx.field(static=True, default=False)
+
+
+class AbstractWrapper(AbstractDistribution):
+    """A distribution made of others: it reduces a functional to theirs before any rule is tried."""
+
+    @abc.abstractmethod
+    def reduce(self, evaluate: Callable[..., Array], functional: Any, *operands: Any) -> Any:
+        """The value by way of `evaluate` on the parts, or None where it does not reduce."""
+
+
+def only_stratum(x: Array, batch_shape: Shape) -> tuple[Array, Array]:
+    """Plain draws `[n, *batch, *event]` as a single stratum of weight one."""
+    return jnp.ones((1, *batch_shape), x.dtype), x[None]
+
+
+def broadcast_shapes(*arrays: Any) -> Shape:
+    """The shape that the arguments broadcast to."""
+    return jnp.broadcast_shapes(*(jnp.shape(a) for a in arrays))
+
+
+def is_prefix_leaf(x: Any) -> bool:
+    """Whether `x` stands for an axis or a sharding in a prefix tree, and not for data."""
+    return x is None or isinstance(x, (int, jax.sharding.PartitionSpec, jax.sharding.Sharding))

@@ -1,0 +1,216 @@
+"""Mixtures."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float
+
+from .._functional.entropies import CrossEntropy
+from .base import AbstractDistribution, AbstractOperand, AbstractWrapper, Pieces
+from .discrete import AbstractDiscrete
+from .independent import Independent
+
+_MANY = 12  # components beyond which quadrature lays even panels over all of them together
+
+
+class Mixture(AbstractWrapper):
+    r"""$p(x) = \sum_k w_k\,p_k(x)$.
+
+    Args:
+        mixing: the weights, tagged (`probs`, `logits`, ...), with $K$ on the last axis.
+        components: a batched distribution whose last batch axis is $K$, or a tuple of $K$
+            distributions.
+
+    Draws are stratified over the components, so that pathwise gradients reach the weights.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> p = jd.Mixture(jd.probs([0.7, 0.3]), jd.Normal(jnp.array([-2.0, 2.0]), 0.5))
+        >>> print(f"{jd.cross_entropy(p, jd.Normal(-0.8, 1.9)):.4f}")
+        2.0608
+    """
+
+    mixing: AbstractDiscrete
+    components: AbstractDistribution | tuple[AbstractDistribution, ...]
+    reparameterized: ClassVar[bool] = True
+
+    @property
+    def num_components(self) -> int:
+        """$K$."""
+        if isinstance(self.components, tuple):
+            return len(self.components)
+        shape = self.components.batch_shape
+        if not shape:
+            raise ValueError(
+                "Mixture: components must be batched, with the component axis last among the batch "
+                "axes, or a tuple; got batch shape ()."
+            )
+        return shape[-1]
+
+    @property
+    def batch_shape(self):
+        weights = self.mixing.num_outcomes
+        if weights != self.num_components:
+            raise ValueError(f"Mixture: {weights} weights for {self.num_components} components.")
+        if isinstance(self.components, tuple):
+            shapes = [c.batch_shape for c in self.components]
+        else:
+            shapes = [self.components.batch_shape[:-1]]
+        return jnp.broadcast_shapes(self.mixing.batch_shape, *shapes)
+
+    @property
+    def event_shape(self):
+        return self._first.event_shape
+
+    @property
+    def normalized(self):
+        parts = self.components if isinstance(self.components, tuple) else (self.components,)
+        return all(part.normalized for part in parts)
+
+    @property
+    def support(self):
+        if isinstance(self.components, tuple):
+            lows, highs = zip(*(c.support for c in self.components), strict=True)
+            return min(lows), max(highs)
+        return self.components.support
+
+    @property
+    def _first(self) -> AbstractDistribution:
+        return self.components[0] if isinstance(self.components, tuple) else self.components
+
+    def component_log_prob(self, x: Array) -> Float[Array, "... K"]:
+        """The log-density of each component, on a new last axis."""
+        if isinstance(self.components, tuple):
+            return jnp.stack([c.log_prob(x) for c in self.components], -1)
+        rank = len(self.event_shape)
+        return self.components.log_prob(jnp.expand_dims(x, jnp.ndim(x) - rank))
+
+    def log_prob(self, x):
+        joint = self.component_log_prob(jnp.asarray(x)) + self.mixing.log_mass(None)
+        return jax.nn.logsumexp(joint, -1)
+
+    def sample(self, key, shape=()):
+        key_choice, key_parts = jr.split(key)
+        choice = self.mixing.sample(key_choice, (*shape, *self.batch_shape[: self._missing_axes]))
+        draws = self._component_draws(key_parts, shape)
+        index = choice.reshape(choice.shape + (1,) * (draws.ndim - choice.ndim))
+        return jnp.take_along_axis(draws, index, choice.ndim).squeeze(choice.ndim)
+
+    @property
+    def _missing_axes(self) -> int:
+        return len(self.batch_shape) - len(self.mixing.batch_shape)
+
+    def _component_draws(self, key, shape) -> Array:
+        """Draws of every component, `[*shape, *batch, K, *event]`."""
+        if isinstance(self.components, tuple):
+            keys = jr.split(key, len(self.components))
+            axis = -1 - len(self.event_shape)
+            draws = [c.sample(k, shape) for c, k in zip(self.components, keys, strict=True)]
+            full = (*shape, *self.batch_shape, *self.event_shape)
+            return jnp.stack([jnp.broadcast_to(d, full) for d in draws], axis)
+        draws = self.components.sample(key, shape)
+        full = (*shape, *self.batch_shape, self.num_components, *self.event_shape)
+        rank = len(self.event_shape) + 1 + len(self.components.batch_shape[:-1])
+        extra = (1,) * (len(full) - len(shape) - rank)
+        return jnp.broadcast_to(draws.reshape(*shape, *extra, *draws.shape[len(shape) :]), full)
+
+    def strata(self, key, n):
+        per_component = max(2, math.ceil(n / self.num_components))
+        draws = self._component_draws(key, (per_component,))
+        draws = jnp.moveaxis(draws, -1 - len(self.event_shape), 0)
+        weights = jnp.moveaxis(self.mixing.mass(None), -1, 0)
+        return jnp.broadcast_to(weights, (self.num_components, *self.batch_shape)), draws
+
+    def translate(self, by):
+        if isinstance(self.components, tuple):
+            return Mixture(self.mixing, tuple(c.translate(by) for c in self.components))
+        by = jnp.expand_dims(jnp.asarray(by), jnp.ndim(by) - len(self.event_shape))
+        return Mixture(self.mixing, self.components.translate(by))
+
+    def pieces(self):
+        parts = self.components if isinstance(self.components, tuple) else (self.components,)
+        inner = [piece for part in parts if (piece := part.pieces()) is not None]
+        if len(inner) < len(parts):
+            return None
+        if not isinstance(self.components, tuple):
+            inner = [_flatten_components(inner[0], len(self.components.batch_shape))]
+        centres, trils, points = (
+            jnp.concatenate(
+                [_expand(getattr(piece, name), self.batch_shape, rank) for piece in inner]
+            )
+            for name, rank in (("centres", 1), ("scale_trils", 2), ("points", 1))
+        )
+        if centres.shape[-1] == 1:
+            centres, trils, more = _one_dimensional(centres[..., 0], trils[..., 0, 0])
+            points = jnp.concatenate([points, more])
+        return Pieces(centres, trils, points, any(piece.open_tails for piece in inner))
+
+    def value_checks(self):
+        parts = self.components if isinstance(self.components, tuple) else (self.components,)
+        return self.mixing.value_checks() + [c for part in parts for c in part.value_checks()]
+
+    def reduce(self, evaluate, functional, *operands):
+        p, *rest = operands
+        if p is not self or not isinstance(functional, CrossEntropy):
+            return None
+        # The cross-entropy is linear in P: the mean over the components of theirs.
+        if isinstance(self.components, tuple):
+            values = jnp.stack([evaluate(functional, c, *rest) for c in self.components], -1)
+        else:
+            axes = _component_axes(self.components)
+            over = jax.vmap(lambda c: evaluate(functional, c, *rest), in_axes=(axes,), out_axes=-1)
+            values = over(self.components)
+        weights = self.mixing.mass(None)
+        return jnp.sum(jnp.where(weights == 0, 0.0, weights * values), -1)
+
+
+def _component_axes(dist: Any, extra: int = 0) -> Any:
+    """For every leaf the axis that holds the components; None for a leaf that they share."""
+    if isinstance(dist, Independent):
+        extra += dist.ndims
+
+    def axis(f: dataclasses.Field) -> Any:
+        value = getattr(dist, f.name)
+        if isinstance(value, AbstractOperand):
+            return _component_axes(value, extra)
+        rank = f.metadata.get("event_ndim", 0) + extra + 1
+        return None if value is None or jnp.ndim(value) < rank else -rank
+
+    fields = [f for f in dataclasses.fields(dist) if not f.metadata.get("static", False)]
+    return dataclasses.replace(dist, **{f.name: axis(f) for f in fields})
+
+
+def _flatten_components(pieces: Pieces, batch_ndim: int) -> Pieces:
+    """The component axis (the last batch axis) merged into the leading axis of the pieces."""
+
+    def merge(x: Array) -> Array:
+        x = jnp.moveaxis(x, batch_ndim, 1)
+        return x.reshape(-1, *x.shape[2:])
+
+    return jax.tree.map(merge, pieces)
+
+
+def _expand(x: Array, batch_shape: tuple[int, ...], event_ndim: int) -> Array:
+    event = x.shape[x.ndim - event_ndim :]
+    extra = (1,) * (len(batch_shape) - (x.ndim - event_ndim - 1))
+    x = x.reshape(x.shape[0], *extra, *x.shape[1:])
+    return jnp.broadcast_to(x, (x.shape[0], *batch_shape, *event))
+
+
+def _one_dimensional(centres: Array, scales: Array) -> tuple[Array, Array, Array]:
+    """Pieces on the line, with the places where one component takes over from the next."""
+    if len(centres) > _MANY:
+        # A kernel density estimate: even panels over the whole range instead of panels a kernel.
+        steps = jnp.linspace(0.0, 1.0, 8 * _MANY + 1, dtype=centres.dtype)
+        low = jnp.min(centres - 9 * scales, 0)
+        high = jnp.max(centres + 9 * scales, 0)
+        points = low + steps.reshape(-1, *(1,) * low.ndim) * (high - low)
+        return centres[:0, ..., None], scales[:0, ..., None, None], points[..., None]
+    order = jnp.argsort(centres, 0)
+    c, s = (jnp.take_along_axis(x, order, 0) for x in (centres, scales))
+    crossings = (c[:-1] * s[1:] + c[1:] * s[:-1]) / (s[:-1] + s[1:])
+    return centres[..., None], scales[..., None, None], crossings[..., None]

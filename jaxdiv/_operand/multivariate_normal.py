@@ -1,0 +1,197 @@
+"""The multivariate normal distribution and its closed forms."""
+
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float
+
+from .._estimator.rules import rule
+from .._functional.entropies import CrossEntropy, Entropy
+from .._functional.kl import KL
+from .._special import phi
+from .base import AbstractDistribution, Check, Pieces, field, floating, only_stratum
+from .normal import log_det_divergence
+
+_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class MultivariateNormal(AbstractDistribution):
+    r"""$N(\mu, \Sigma)$ on $R^D$, $\Sigma = L L^T$.
+
+    Args:
+        loc: $\mu$, `[*batch, D]`.
+        scale_tril: $L$, lower triangular with a positive diagonal, `[*batch, D, D]` (what is above
+            the diagonal is not read).
+        covariance_matrix: $\Sigma$ instead, symmetric positive definite.
+
+    The parameterisation that is given is the one that is kept. `scale_tril` is the accurate one: a
+    covariance loses the condition number of $\Sigma$ in relative accuracy.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> p = jd.MultivariateNormal(jnp.zeros(2), jnp.eye(2))
+        >>> q = jd.MultivariateNormal(jnp.ones(2), covariance_matrix=jnp.eye(2))
+        >>> print(f"{jd.kl(p, q):.3f}")
+        1.000
+    """
+
+    loc: Float[Array, "*batch D"] = field(event_ndim=1)
+    scale_tril: Float[Array, "*batch D D"] | None = field(
+        constraint="cholesky", event_ndim=2, default=None
+    )
+    covariance_matrix: Float[Array, "*batch D D"] | None = field(
+        constraint="positive_definite", event_ndim=2, default=None
+    )
+    reparameterized: ClassVar[bool] = True
+
+    @property
+    def batch_shape(self):
+        loc, scale = jnp.shape(self.loc), jnp.shape(self._given())
+        if len(loc) < 1 or len(scale) < 2 or scale[-2:] != loc[-1:] * 2:
+            raise ValueError(
+                f"MultivariateNormal: expected loc [..., D] and a scale [..., D, D], got {loc} "
+                f"and {scale}."
+            )
+        return jnp.broadcast_shapes(loc[:-1], scale[:-2])
+
+    @property
+    def event_shape(self):
+        return jnp.shape(self.loc)[-1:]
+
+    @property
+    def normalized(self):
+        return True
+
+    @property
+    def support(self):
+        return -math.inf, math.inf
+
+    def _given(self) -> Any:
+        if (self.scale_tril is None) == (self.covariance_matrix is None):
+            raise ValueError(
+                "MultivariateNormal: give exactly one of scale_tril and covariance_matrix."
+            )
+        return self.covariance_matrix if self.scale_tril is None else self.scale_tril
+
+    def factor(self) -> Float[Array, "*batch D D"]:
+        """$L$, whichever was given."""
+        (scale,) = floating(self._given())
+        return jnp.linalg.cholesky(scale) if self.scale_tril is None else jnp.tril(scale)
+
+    def covariance(self) -> Float[Array, "*batch D D"]:
+        r"""$\Sigma$, whichever was given."""
+        (scale,) = floating(self._given())
+        return 0.5 * (scale + scale.mT) if self.scale_tril is None else _outer(jnp.tril(scale))
+
+    def log_prob(self, x):
+        x, loc, tril = floating(x, self.loc, self.factor())
+        z = jnp.einsum("...ij,...j->...i", _inverse(tril), x - loc)
+        return -0.5 * jnp.sum(z * z, -1) - _log_det(tril) - z.shape[-1] * _LOG_SQRT_2PI
+
+    def sample(self, key, shape=()):
+        loc, tril = floating(self.loc, self.factor())
+        noise = jr.normal(key, (*shape, *self.batch_shape, *self.event_shape), loc.dtype)
+        return loc + jnp.einsum("...ij,...j->...i", tril, noise)
+
+    def strata(self, key, n):
+        return only_stratum(self.sample(key, (n,)), self.batch_shape)
+
+    def translate(self, by):
+        return MultivariateNormal(
+            jnp.asarray(self.loc) - by, self.scale_tril, self.covariance_matrix
+        )
+
+    def pieces(self):
+        loc, tril = floating(self.loc, self.factor())
+        loc = jnp.broadcast_to(loc, self.batch_shape + loc.shape[-1:])
+        tril = jnp.broadcast_to(tril, self.batch_shape + tril.shape[-2:])
+        return Pieces(loc[None], tril[None], loc[None][:0])
+
+    def value_checks(self):
+        diagonal = jnp.diagonal(self.factor(), axis1=-2, axis2=-1)
+        return [
+            Check(
+                ~(diagonal > 0),
+                "MultivariateNormal: scale_tril needs a positive diagonal, "
+                "covariance_matrix must be positive definite",
+            )
+        ]
+
+
+@rule(KL, MultivariateNormal, MultivariateNormal)
+def _(functional, p, q):
+    z = _whitened_shift(p, q)
+    half_square = 0.5 * jnp.sum(z * z, -1)
+    if p.scale_tril is None or q.scale_tril is None:
+        factor = _match(q.factor(), p.covariance() - q.covariance())
+        excess = _solve(*factor)
+        excess = _solve(_match(q.factor(), excess)[0], excess.mT)
+        return half_square + 0.5 * _trace_phi(0.5 * (excess + excess.mT))
+    tril_p, tril_q = floating(p.factor(), q.factor())
+    relative = _solve(*_match(tril_q, tril_p - tril_q))
+    strict = jnp.sum(jnp.tril(relative, -1) ** 2, (-2, -1))
+    diagonals = (jnp.diagonal(tril, axis1=-2, axis2=-1) for tril in (tril_p, tril_q))
+    return half_square + 0.5 * strict + jnp.sum(log_det_divergence(*diagonals), -1)
+
+
+@rule(Entropy, MultivariateNormal)
+def _(functional, p):
+    size = p.event_shape[0]
+    entropy = _log_det(*floating(p.factor())) + size * (0.5 + _LOG_SQRT_2PI)
+    return jnp.broadcast_to(entropy, p.batch_shape)
+
+
+@rule(CrossEntropy, MultivariateNormal, MultivariateNormal)
+def _(functional, p, q):
+    z = _whitened_shift(p, q)
+    tril_p, tril_q = floating(p.factor(), q.factor())
+    ratio = _solve(*_match(tril_q, tril_p))
+    square = jnp.sum(z * z, -1) + jnp.sum(ratio * ratio, (-2, -1))
+    return 0.5 * square + _log_det(tril_q) + z.shape[-1] * _LOG_SQRT_2PI
+
+
+def _whitened_shift(p: MultivariateNormal, q: MultivariateNormal) -> Array:
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f"p is on R^{p.event_shape[0]} and q on R^{q.event_shape[0]}: they must agree."
+        )
+    loc_p, loc_q, tril = floating(p.loc, q.loc, q.factor())
+    return _solve(*_match(tril, (loc_p - loc_q)[..., None]))[..., 0]
+
+
+def _match(a: Array, b: Array) -> tuple[Array, Array]:
+    """Two stacks of matrices with the same batch axes."""
+    batch = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return jnp.broadcast_to(a, batch + a.shape[-2:]), jnp.broadcast_to(b, batch + b.shape[-2:])
+
+
+def _solve(tril: Array, b: Array) -> Array:
+    return jax.scipy.linalg.solve_triangular(tril, b, lower=True)
+
+
+def _inverse(tril: Array) -> Array:
+    return _solve(*_match(tril, jnp.eye(tril.shape[-1], dtype=tril.dtype)))
+
+
+def _outer(tril: Array) -> Array:
+    return jnp.einsum("...ik,...jk->...ij", tril, tril)
+
+
+def _log_det(tril: Array) -> Array:
+    return jnp.sum(jnp.log(jnp.diagonal(tril, axis1=-2, axis2=-1)), -1)
+
+
+@jax.custom_jvp
+def _trace_phi(m: Array) -> Array:
+    r"""$\sum_i \phi(\lambda_i(M))$ for symmetric `m`, without derivatives of eigenvalues."""
+    return jnp.sum(phi(jnp.linalg.eigvalsh(m)), -1)
+
+
+@_trace_phi.defjvp
+def _(primals, tangents):
+    (m,), (dm,) = primals, tangents
+    gradient = jnp.linalg.solve(m + jnp.eye(m.shape[-1], dtype=m.dtype), m)
+    return _trace_phi(m), jnp.sum(gradient * dm, (-2, -1))

@@ -1,0 +1,21 @@
+r"""Scalar kernels, right to a few ulp, with derivative rules to match.
+
+Each keeps the dtype of its argument (float32, or float64 with longer series), broadcasts, and takes
+Python numbers. A slope that is infinite, or overflows, is reported as 0, so that the chain rule
+through a zero probability never forms 0 · inf.
+"""
+
+from .elementary import expm1 as expm1
+from .elementary import log1mexp as log1mexp
+from .elementary import sigmoid as sigmoid
+from .elementary import softplus as softplus
+from .elementary import tanh as tanh
+from .generators import bd0 as bd0
+from .generators import entr as entr
+from .generators import js_kernel as js_kernel
+from .generators import neg_xlogy as neg_xlogy
+from .generators import phi as phi
+from .generators import psi as psi
+from .renyi import renyi_link as renyi_link
+from .renyi import renyi_node as renyi_node
+from .renyi import renyi_term as renyi_term
