@@ -48,11 +48,6 @@ from ._functional.kl import Jeffreys as Jeffreys
 from ._functional.renyi import Renyi as Renyi
 from ._operand.base import AbstractDistribution as AbstractDistribution
 from ._operand.base import AbstractOperand as AbstractOperand
-from ._operand.discrete import labels as labels
-from ._operand.discrete import log_probs as log_probs
-from ._operand.discrete import logits as logits
-from ._operand.discrete import masses as masses
-from ._operand.discrete import probs as probs
 from ._operand.empirical import PointMass as PointMass
 from ._operand.empirical import samples as samples
 from ._operand.independent import Independent as Independent
@@ -60,5 +55,10 @@ from ._operand.log_density import LogDensity as LogDensity
 from ._operand.mixture import Mixture as Mixture
 from ._operand.multivariate_normal import MultivariateNormal as MultivariateNormal
 from ._operand.normal import Normal as Normal
+from ._operand.tags import labels as labels
+from ._operand.tags import log_probs as log_probs
+from ._operand.tags import logits as logits
+from ._operand.tags import masses as masses
+from ._operand.tags import probs as probs
 from ._operand.validation import checked as checked
 from ._reduction import mean as mean

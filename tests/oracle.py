@@ -5,7 +5,7 @@ the cancellation in the textbook sums at a logit gap of 200 and a perturbation o
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import mpmath as mp
 import numpy as np
@@ -45,6 +45,16 @@ class Softmax:
         return [p * (x - mean) for p, x in zip(self.p, v, strict=True)]
 
 
+@lru_cache(maxsize=8)
+def _softmax(entries):
+    return Softmax(entries)
+
+
+def softmax(z):
+    """The same row is wanted by several references in turn."""
+    return _softmax(tuple(float(v) for v in z))
+
+
 @dataclass
 class Pair:
     """KL (or cross-entropy) of two rows of logits: value, gradients, second derivatives.
@@ -58,7 +68,7 @@ class Pair:
 
     def __post_init__(self):
         with mp.workdps(DIGITS):
-            self.p, self.q = Softmax(self.a), Softmax(self.b)
+            self.p, self.q = softmax(self.a), softmax(self.b)
             pairs = zip(self.p.p, self.q.p, strict=True)
             self.used = [p > 0 and q > 0 for p, q in pairs]
             self.lost = any(p > 0 and q == 0 for p, q in zip(self.p.p, self.q.p, strict=True))
@@ -82,7 +92,7 @@ class Pair:
             return in_a, [q - p for p, q in zip(self.p.p, self.q.p, strict=True)]
 
     def second(self, v):
-        """The blocks (aa, ab, bb) of the Hessian, times v."""
+        """The blocks (aa, ab, bb, ba) of the Hessian, times v."""
         with mp.workdps(DIGITS):
             v = exact(v)
             dp, dq = self.p.tangent(v), self.q.tangent(v)
@@ -93,7 +103,8 @@ class Pair:
                 [scale * (x - mean_p) for x in v],
             )
             ab = self._slope([ZERO] * len(v), [mean_q - x for x in v])
-            return aa, ab, [ZERO] * len(v) if self.p.empty else dq
+            none = [ZERO] * len(v)
+            return aa, ab, none if self.p.empty else dq, [-d for d in dp]
 
     def _slope(self, dw, dr):
         dmean = (dot(dw, self.r) + dot(self.weights, dr) - self.mean * mp.fsum(dw)) / self.mass
@@ -106,7 +117,7 @@ class Entropy:
 
     def __init__(self, z):
         with mp.workdps(DIGITS):
-            self.p = Softmax(z)
+            self.p = softmax(z)
             self.x = [ZERO if lp == -mp.inf else lp for lp in self.p.log_p]
             self.value = -dot(self.p.p, self.x)
 
@@ -129,7 +140,7 @@ class LabelLoss:
 
     def __init__(self, y, z):
         with mp.workdps(DIGITS):
-            self.y, self.q = int(y), Softmax(z)
+            self.y, self.q = int(y), softmax(z)
             self.value = -self.q.log_p[self.y]
 
     @cached_property

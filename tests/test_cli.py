@@ -136,7 +136,10 @@ def test_waiting_to_every_published_digit(run):
     facts = run("--column", "waiting").facts
     assert_shown(facts["forward"], {"loc": "70.897059", "scale": "13.569960"})
     (only,) = facts["reverse"]["optima"]
-    assert_shown(only, {"loc": "70.38622", "scale": "12.31818", "kl": "0.308938"})
+    # 70.3862257 and 12.3181879 (the oracle's, too) were published cut off, not rounded.
+    assert f"{only['loc']:.6f}".startswith("70.38622")
+    assert f"{only['scale']:.6f}".startswith("12.31818")
+    assert_shown(only, {"kl": "0.308938"})
     assert only["is_global"]
 
 
@@ -152,11 +155,10 @@ def test_old_faithful_against_the_oracle(run, column):
     check_against(gaussian_mixture(weights, locs, scales), facts)
 
 
-@pytest.mark.parametrize("rule", ["silverman", "scott"])
-def test_kernel_density_against_the_oracle(run, rule):
-    facts = run("--density", "kde", "--bandwidth", rule, "--starts", "8").facts
+def test_kernel_density_against_the_oracle(run):
+    facts = run("--density", "kde", "--bandwidth", "scott").facts
     values = old_faithful().eruptions
-    peer = scipy.stats.gaussian_kde(values, rule)
+    peer = scipy.stats.gaussian_kde(values, "scott")
     width = math.sqrt(peer.covariance.item())
     np.testing.assert_allclose(facts["density"]["bandwidth"], width, rtol=1e-14)
     log_density = gaussian_mixture(np.full(272, 1 / 272), values, np.full(272, width))
@@ -233,7 +235,7 @@ def test_one_direction_in_bits(run, capsys):
 
 
 def test_a_mixture_of_one_is_the_gaussian_itself(run):
-    facts = run("--density", "mixture:1", "--starts", "2").facts
+    facts = run("--density", "mixture:1").facts
     values = old_faithful().eruptions
     for direction in ("forward", "reverse"):
         np.testing.assert_allclose(facts[direction]["loc"], values.mean(), rtol=1e-7)
@@ -243,7 +245,7 @@ def test_a_mixture_of_one_is_the_gaussian_itself(run):
 
 
 def test_three_components(run):
-    facts = run("--density", "mixture:3", "--starts", "8").facts
+    facts = run("--density", "mixture:3", "--direction", "forward").facts
     two = run().facts
     assert len(facts["density"]["components"]) == 3
     assert facts["density"]["log_likelihood"] > two["density"]["log_likelihood"]
@@ -320,14 +322,14 @@ def test_report_as_a_process(tmp_path):
 def test_a_single_reverse_optimum_is_said_in_words(capsys, tmp_path):
     Run(tmp_path, "--column", "waiting")
     words = " ".join(capsys.readouterr().out.split())
-    assert "It has a single optimum here" in words
+    assert "it has a single optimum here" in words
     assert "The target has 2 modes, but they are too close" in words
 
 
-def test_the_program_leaves_jax_as_it_was(run):
+def test_the_program_leaves_jax_as_it_was(tmp_path):
     jax.config.update("jax_enable_x64", False)
     try:
-        run("--target", "sym1d", "--direction", "forward", "--starts", "1")
+        Run(tmp_path)
         assert not jax.config.read("jax_enable_x64")
     finally:
         jax.config.update("jax_enable_x64", True)

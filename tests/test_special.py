@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from jaxdiv import _special as special
 
@@ -97,7 +96,7 @@ def sum_and_order(rng):
 
 
 def rows():
-    """name, kernel, reference, arguments, median and largest error in ulp (measured, doubled)."""
+    """Name, kernel, reference, arguments, and the largest error in ulp: about twice the measured."""
     f = special
     yield "phi", f.phi, lambda t: t - mp.log1p(t), above_minus_one, 4
     yield "phi'", grad(f.phi), lambda t: t / (1 + t), above_minus_one, 2
@@ -148,8 +147,15 @@ def bell_slope(x):
     return -sigma(x) * sigma(-x) * mp.tanh(x / 2)
 
 
-@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
-@pytest.mark.parametrize(("name", "kernel", "reference", "arguments", "budget"), list(rows()))
+# Second derivatives are checked in single precision: the formulas are the same, and each program
+# takes a while to compile.
+ROWS = [(*row, SINGLE) for row in rows()]
+ROWS += [
+    (*row, DOUBLE) for row in rows() if not row[0].endswith(("''", "xx", "xy", "yx", "ra", "ar"))
+]
+
+
+@pytest.mark.parametrize(("name", "kernel", "reference", "arguments", "budget", "dtype"), ROWS)
 def test_accuracy(name, kernel, reference, arguments, budget, dtype):
     xs = [x.astype(dtype) for x in arguments(np.random.default_rng(0))]
     got = jax.jit(jax.vmap(kernel))(*xs)
@@ -252,12 +258,19 @@ def test_not_a_number_stays_and_promotion(kernel):
 )
 def test_transforms(kernel):
     x, y = jnp.asarray(np.random.default_rng(1).uniform(0.1, 0.9, (2, 3, 4)))
-    value = jax.jit(kernel)(x, y)
+    jitted, both = jax.jit(kernel), (0, 1)
+    value = jitted(x, y)
     np.testing.assert_allclose(jax.jit(jax.vmap(jax.vmap(kernel)))(x, y), value, rtol=1e-13)
-    np.testing.assert_allclose(jax.jit(kernel)(x, 0.5), kernel(x, jnp.full_like(x, 0.5)))
-    # Forward against reverse, and both against finite differences.
-    check_grads(jax.jit(kernel), (x[0, 0], y[0, 0]), order=1, rtol=1e-6, atol=1e-6)
-    hessian = jax.jit(jax.jacfwd(jax.grad(kernel, (0, 1)), (0, 1)))(x[0, 0], y[0, 0])
+    np.testing.assert_allclose(jitted(x, 0.5), jitted(x, jnp.full_like(x, 0.5)), rtol=1e-13)
+
+    @jax.jit
+    def derivatives(x, y):
+        first = jax.grad(kernel, both)
+        forward = jax.jvp(kernel, (x, y), (1.0, 0.0))[1], jax.jvp(kernel, (x, y), (0.0, 1.0))[1]
+        return first(x, y), forward, jax.jacfwd(first, both)(x, y)
+
+    reverse, forward, hessian = derivatives(x[0, 0], y[0, 0])
+    np.testing.assert_allclose(reverse, forward, rtol=1e-13)
     np.testing.assert_allclose(hessian[0][1], hessian[1][0], rtol=1e-13)
 
 
@@ -270,14 +283,11 @@ def test_negative_masses_are_not_a_number():
 
 def test_renyi_is_kl_at_one_and_symmetric():
     r = jnp.linspace(-5.0, 5.0, 41)
-    np.testing.assert_allclose(special.renyi_term(r, 1.0), special.psi(r), rtol=1e-14)
-    np.testing.assert_allclose(
-        special.renyi_term(r, 0.3), jnp.exp(-r) * special.renyi_term(-r, 0.7), rtol=1e-14
-    )
-    p, q = 0.25, 0.25 * jnp.exp(-r)
-    np.testing.assert_allclose(
-        special.renyi_node(p, q, r, 0.3), p * special.renyi_term(r, 0.3), rtol=1e-13
-    )
+    term, node = jax.jit(special.renyi_term), jax.jit(special.renyi_node)
+    np.testing.assert_allclose(term(r, 1.0), special.psi(r), rtol=1e-14)
+    np.testing.assert_allclose(term(r, 0.3), np.exp(-r) * term(-r, 0.7), rtol=1e-14)
+    p, q = 0.25, 0.25 * np.exp(-r)
+    np.testing.assert_allclose(node(p, q, r, 0.3), p * term(r, 0.3), rtol=1e-13)
 
 
 def test_third_derivatives():
@@ -287,4 +297,4 @@ def test_third_derivatives():
         (special.js_kernel, 0.5, 1 / 0.75**2),
         (special.entr, 0.5, 4.0),
     ]:
-        assert grad(grad(grad(kernel)))(x) == pytest.approx(want, rel=1e-12)
+        assert jax.jit(grad(grad(grad(kernel))))(x) == pytest.approx(want, rel=1e-12)

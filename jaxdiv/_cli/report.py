@@ -133,16 +133,17 @@ def _why_reverse(target: Target, analysis: Analysis, fit: DirectedFit) -> str:
         "has next to none costs dearly, and a mode left out costs little"
     )
     modes, best = len(analysis.modes), [o for o in fit.optima if o.is_global]
+    seeks = "mode" if modes <= 2 else "group of modes"
     if len(fit.optima) > 1:
         kind = "the global one is" if len(best) == 1 else f"{len(best)} equally good ones are"
         places = " and ".join(map(_place, best))
         return (
-            f"{why}: so the fit seeks one mode. It has {len(fit.optima)} optima here, and {kind} "
-            f"at {places}.{_price(target, analysis, best[0])}"
+            f"{why}: so the fit seeks one {seeks}. It has {len(fit.optima)} optima here, and "
+            f"{kind} at {places}.{_price(target, analysis, best[0])}"
         )
     if fit.work.converged == 1:
         return (
-            f"{why}: so the fit seeks one mode. From one start one optimum was found, at "
+            f"{why}: so the fit seeks one {seeks}. From one start one optimum was found, at "
             f"{_place(best[0])}; whether there are others, more --starts would show."
         )
     single = (

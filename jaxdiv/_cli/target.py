@@ -17,6 +17,7 @@ from .request import DataSource, ExactSource, MixtureDensity
 from .table import Column, read_column
 
 _MIXTURE_STARTS = 8
+_MOST_KERNELS = 2000  # beyond which a run takes minutes
 _ORDERS = (8, 16, 32, 64)  # of the quadrature; the first is its default
 _EXACT_WEIGHTS = {"sym1d": (0.5, 0.5), "asym1d": (0.7, 0.3)}
 
@@ -147,6 +148,11 @@ def _kernel(data: Column, rule: str | float) -> Target:
     width = kernel_bandwidth(values, rule)
     # Equal values share a component: the same density with fewer of them.
     locs, counts = np.unique(values, return_counts=True)
+    if locs.size > _MOST_KERNELS:
+        raise InputError(
+            f"{data.source}, column {data.name!r} has {locs.size} distinct values, and a kernel "
+            f"density serves at most {_MOST_KERNELS}: take --density mixture:K, or round them."
+        )
     named = f"{rule} rule" if isinstance(rule, str) else "as given"
     return _gaussian_mixture(
         f"{data.source}, {data.name}",

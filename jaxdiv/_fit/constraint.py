@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 
-
 class Coordinates(NamedTuple):
     """A chart of one constrained set: `rebuild(u, x0, u0)` is exact at `u == u0 == free(x0)`."""
 
@@ -61,16 +60,16 @@ def unconstrain(family: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
 def as_parameters(family: PyTree) -> PyTree:
     """The family with its Python numbers as arrays; integer arrays must be declared fixed."""
     paths, treedef = jtu.tree_flatten_with_path(family)
-    floats = [x.dtype for _, x in paths if eqx.is_inexact_array(x)]
+    floats: list[Any] = [x for _, x in paths if eqx.is_inexact_array(x)]
     dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)
     leaves = []
     for path, x in paths:
         _, constraint = describe(family, path)
         if constraint != "fixed" and isinstance(x, (int, float)) and not isinstance(x, bool):
             x = jnp.asarray(x, dtype)
-        elif constraint != "fixed" and eqx.is_array(x) and jnp.issubdtype(x.dtype, jnp.integer):
+        elif constraint != "fixed" and _is_integer(x):
             raise TypeError(
-                f"{type(family).__name__}{jtu.keystr(path)} is an array of {x.dtype}, which "
+                f"{type(family).__name__}{jtu.keystr(path)} is an array of integers, which "
                 "cannot be fitted: give floats, or declare the field as "
                 'field(constraint="fixed").'
             )
@@ -110,8 +109,12 @@ def map_named(fn: Callable[..., Any], family: PyTree, *rest: PyTree) -> PyTree:
     return treedef.unflatten(out)
 
 
+def _is_integer(x: Any) -> bool:
+    return isinstance(x, jax.Array | np.ndarray) and jnp.issubdtype(x.dtype, jnp.integer)
+
+
 def _rebuild(family: PyTree, at: PyTree, free: PyTree) -> PyTree:
-    def back(name: str, constraint: str, x0: Array, u0: Array | None, u: Array | None) -> Array:
+    def back(name: str, constraint: str, x0: Any, u0: Any, u: Any) -> Any:
         chart = _COORDINATES.get(constraint)
         return x0 if chart is None else chart.rebuild(u, x0, u0)
 

@@ -1,5 +1,7 @@
 """Whether a fit ended at an optimum, and which ends are the same one."""
 
+from typing import NamedTuple
+
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
@@ -15,19 +17,39 @@ from .solution import Certificate
 _NUM_DRAWS = 256  # from each of two members that have no closed form between them
 
 
+class Margins(NamedTuple):
+    """What counts as nothing when a fit is judged."""
+
+    gain: float  # nats that a Newton step may still promise
+    step: float  # in free coordinates, with lengths in the spread of the target
+    apart: float  # nats between two members that are one optimum, by the symmetrised divergence
+
+    @staticmethod
+    def exact(dtype: jnp.dtype) -> "Margins":
+        """Of an objective known to rounding."""
+        return Margins(float(jnp.finfo(dtype).eps) ** (2 / 3), 0.01, 1e-3)
+
+    @staticmethod
+    def sampled(size: int, num_draws: int) -> "Margins":
+        """Of an average over draws, whose optimum misses by about `size / (2 num_draws)` nats.
+
+        A few times that counts, and no more: a sample may have optima of its own.
+        """
+        gain = 3 * size / num_draws
+        return Margins(gain, 0.25, max(1e-3, 4 * gain))
+
+
 def certify(
     value: Float[Array, ""],
     grad: Float[Array, " n"],
     hessian: Float[Array, "n n"],
-    *,
-    sampled: bool,
+    margins: Margins,
 ) -> Certificate:
     r"""Whether an objective with this value and these derivatives has an optimum here.
 
     It has if the Hessian is positive definite beyond rounding once scaled to a unit diagonal, and
     if a Newton step would be short (on a plateau it is not: there the gradient and the curvature
-    vanish together) and would gain nothing. How much is nothing depends on the floating type, and
-    on whether the objective is `sampled`.
+    vanish together) and would gain nothing.
     """
     n, eps, tiny = grad.size, jnp.finfo(grad.dtype).eps, jnp.finfo(grad.dtype).tiny
     finite = jnp.isfinite(value + jnp.sum(grad) + jnp.sum(hessian))
@@ -39,24 +61,22 @@ def certify(
     decrement = 0.5 * jnp.sum(slope * newton)
     step = jnp.max(jnp.abs(eigenvectors @ newton) / size, initial=0.0)
     curvature = jnp.min(eigenvalues, initial=jnp.inf)
-    most_gain, longest = (0.1, 0.5) if sampled else (eps ** (2 / 3), 0.01)
-    is_optimum = (
-        finite & (curvature > 32 * n * eps) & (decrement <= most_gain) & (step <= longest)
-    )
+    small = (decrement <= margins.gain) & (step <= margins.step)
+    is_optimum = finite & small & (curvature > 32 * n * eps)
     return Certificate(value, decrement, step, curvature, is_optimum)
 
 
 def cluster(
-    members: PyTree, is_optimum: Bool[Array, " starts"], *, sampled: bool
+    members: PyTree, is_optimum: Bool[Array, " starts"], margins: Margins
 ) -> tuple[Int[Array, " starts"], Bool[Array, " starts"]]:
     """The number of the optimum that each start found, in the given order, and each one's first.
 
-    Two members are the same optimum if their symmetrised divergence is below 1e-3 nats (0.1 where
-    the objective is sampled): exact where there is a closed form, else from fixed draws of both. Of
-    what is no distribution, the largest difference between two fields stands in for it.
+    Two members are the same optimum if their symmetrised divergence is small: exact where there is
+    a closed form, else from fixed draws of both. (Not if their coordinates are close: components of
+    a mixture swap.) Of what is no distribution, the largest difference between two fields stands in
+    for it.
     """
     num = is_optimum.shape[0]
-    threshold = 0.1 if sampled else 1e-3
 
     def unassigned(numbers: Array) -> Array:
         return is_optimum & (numbers < 0)
@@ -68,7 +88,7 @@ def cluster(
         leader = jax.tree.map(lambda leaf: leaf[first], members)
         distances = jax.vmap(symmetrised, in_axes=(None, 0))(leader, members)
         leads = (jnp.arange(num) == first) & todo
-        joins = todo & ((distances <= threshold) | leads)
+        joins = todo & ((distances <= margins.apart) | leads)
         return jnp.where(joins, count, numbers), is_distinct | leads, count + 1
 
     def proceed(carry: tuple[Array, Array, Array]) -> Array:

@@ -31,7 +31,9 @@ class Descent(NamedTuple):
 class _Lane(NamedTuple):
     free: PyTree
     opt_state: PyTree
-    known: tuple[Array, PyTree] | None  # value and gradient here, from a line search that ended here
+    known: (
+        tuple[Array, PyTree] | None
+    )  # value and gradient here, from a line search that ended here
     num_steps: Int[Array, ""]
     num_evaluations: Int[Array, ""]
     active: Bool[Array, ""]
@@ -48,10 +50,10 @@ def descend(
     tolerance: Float[Array, ""],
     record: bool,
 ) -> Descent:
-    """Minimises from each start, in one loop whose body is one vmapped step.
+    r"""Minimises from each start, in one loop whose body is one vmapped step.
 
-    A lane stops where the decrease that its step promises, $|g^T \\Delta|$ (with `newton` the
-    decrement $\\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite. A
+    A lane stops where the decrease that its step promises, $|g^T \Delta|$ (with `newton` the
+    decrement $\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite. A
     key is folded with the number of the step; without one the objective gets None.
     """
     step = _make_step(value_fn, optim, tolerance)
@@ -79,7 +81,7 @@ def descend(
 
     _, lanes, losses, path = jax.lax.while_loop(proceed, body, (jnp.array(0), lanes, losses, path))
     if path is not None:
-        last = jnp.minimum(jnp.arange(num_steps + 1)[:, None], lanes.num_steps)
+        last = jnp.minimum(jnp.arange(num_steps + 1, dtype=jnp.int32)[:, None], lanes.num_steps)
         path = jax.tree.map(lambda x: jax.vmap(lambda x, i: x[i], (1, 1))(x, last), path)
     return Descent(
         lanes.free,
@@ -109,27 +111,29 @@ def _make_step(value_fn: ValueFn, optim, tolerance: Array):
             return value_fn(free, key)
 
         free, state, known, evaluations = lane.free, lane.opt_state, None, 1
-        if newton_state(state) is not None:
-            updates, state = optim.update(None, state, free, value_fn=fn)
-            newton = newton_state(state)
-            loss = newton.value
-            finite = jnp.isfinite(loss)
-            stop = (newton.decrement <= tolerance) | (newton.radius == 0)
-        else:
+        if newton_state(state) is None:
             loss, grad = lane.known or jax.value_and_grad(fn)(free)
-            updates, state = optim.update(grad, state, free, value=loss, grad=grad, value_fn=fn)
+            # optax mixes integer types, which strict promotion (set by a user's tests) forbids.
+            with jax.numpy_dtype_promotion("standard"):
+                updates, state = optim.update(grad, state, free, value=loss, grad=grad, value_fn=fn)
             products = jax.tree.map(lambda g, u: jnp.sum(g * u), grad, updates)
             gap = jnp.abs(sum(jax.tree.leaves(products)))
             finite, stop = jnp.isfinite(loss) & jnp.isfinite(gap), gap <= tolerance
             if _searches(state):
                 known = _get(state, "value"), _get(state, "grad")
                 evaluations = _get(state, "num_linesearch_steps", 1)
+        else:
+            updates, state = optim.update(free, state, free, value_fn=fn)
+            newton = newton_state(state)
+            assert newton is not None
+            loss, finite = newton.value, jnp.isfinite(newton.value)
+            stop = (newton.decrement <= tolerance) | (newton.radius == 0)
         return _Lane(
             _select(finite, optax.apply_updates(free, updates), free),
             state,
             known,
             lane.num_steps + 1,
-            lane.num_evaluations + evaluations,
+            lane.num_evaluations + jnp.asarray(evaluations, jnp.int32),
             finite & ~stop,
             finite,
         ), loss
@@ -151,4 +155,8 @@ def _get(state: PyTree, name: str, default: Any = None) -> Any:
 
 
 def _select(keep: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
+    def select(new: Array, old: Array) -> Array:
+        # The state of some optimisers changes its integer type at the first update.
+        return jnp.where(keep, new if new.dtype == old.dtype else new.astype(old.dtype), old)
+
+    return jax.tree.map(select, new, old)

@@ -9,16 +9,17 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree
 
+_COLUMNS = 32  # of a Hessian, at once
 _ESCAPE = 0.1  # the least move along a direction of negative curvature
 
 
 class NewtonState(NamedTuple):
-    """What is known at the best point so far, which is where the parameters stand.
+    r"""What is known at the best point so far, which is where the parameters stand.
 
     The Hessian is kept as eigenvalues and eigenvectors, the gradient as `slope` along them.
-    `decrement` is $\\frac12 g^T H^{-1} g$, the decrease that is left, in the units of the objective;
-    it is infinite before the first evaluation and where the Hessian has a negative eigenvalue. The
-    radius is 0 once no step is short enough to decrease the objective.
+    `decrement` is $\frac12 g^T H^{-1} g$, the decrease that is left in the units of the objective:
+    infinite before the first evaluation and where the Hessian has a negative eigenvalue. The radius
+    is 0 once no step is short enough to decrease the objective.
     """
 
     value: Float[Array, ""]
@@ -112,13 +113,13 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
         new_state = jax.tree.map(lambda new, old: jnp.where(accept, new, old), new_state, rejected)
         return unravel(jnp.where(accept, step, 0.0)), new_state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def _propose(state: NewtonState) -> tuple[Float[Array, " n"], Float[Array, ""], Float[Array, ""]]:
     """The step to try, its largest component, and the decrease that the model promises."""
     slope, eigenvalues = state.slope, state.eigenvalues
-    # Where it curves down, go a little way even if the slope is zero: that is how to leave a saddle.
+    # Where it curves down, go a little way even if the slope is zero: so a saddle is left.
     least = jnp.where(_is_negative(eigenvalues), jnp.minimum(_ESCAPE, state.radius), 0.0)
     length = jnp.clip(jnp.abs(slope) / _magnitude(eigenvalues), least, state.radius)
     move = jnp.where(slope > 0, -length, length)
@@ -156,13 +157,17 @@ def second_order_at(state: NewtonState) -> tuple[Float[Array, ""], Array, Array]
 def second_order(
     fn: Callable[[Float[Array, " n"]], Float[Array, ""]], x: Float[Array, " n"]
 ) -> tuple[Float[Array, ""], Float[Array, " n"], Float[Array, "n n"]]:
-    """Value, gradient and Hessian from one trace of `fn`."""
+    """Value, gradient and Hessian from one trace of `fn`; a large one some columns at a time."""
 
     def along(direction: Array):
         return jax.jvp(jax.value_and_grad(fn), (x,), (direction,))
 
-    out_axes = ((None, None), (0, 0))
-    (value, grad), (_, hessian) = jax.vmap(along, out_axes=out_axes)(jnp.eye(x.size, dtype=x.dtype))
+    basis = jnp.eye(x.size, dtype=x.dtype)
+    if x.size <= _COLUMNS:
+        (value, grad), (_, hessian) = jax.vmap(along, out_axes=((None, None), (0, 0)))(basis)
+    else:
+        values, (_, hessian) = jax.lax.map(along, basis, batch_size=_COLUMNS)
+        value, grad = jax.tree.map(lambda rows: rows[0], values)
     return value, grad, 0.5 * (hessian + hessian.T)
 
 

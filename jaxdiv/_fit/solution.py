@@ -32,9 +32,9 @@ class RESULTS(eqx.Enumeration):
 
 
 class Certificate(eqx.Module):
-    """The independent objective at the end of each start, and whether it has an optimum there.
+    r"""The independent objective at the end of each start, and whether it has an optimum there.
 
-    `decrement` is $\\frac12 g^T |H|^{-1} g$, the decrease that a Newton step still promises, `step`
+    `decrement` is $\frac12 g^T |H|^{-1} g$, the decrease that a Newton step still promises, `step`
     the largest entry of that step and `curvature` the least eigenvalue of the Hessian scaled to a
     unit diagonal; all in free coordinates, with lengths in the spread of the target.
     """

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import PyTree
@@ -44,8 +45,8 @@ def in_turns(
         mapped = [x for x, yes in zip(leaves, batched, strict=True) if yes]
 
         def some(mapped: list) -> PyTree:
-            mapped = iter(mapped)
-            merged = [next(mapped) if yes else x for x, yes in zip(leaves, batched, strict=True)]
+            each = iter(mapped)
+            merged = [next(each) if yes else x for x, yes in zip(leaves, batched, strict=True)]
             return solve(*treedef.unflatten(merged))
 
         out = _map(jax.vmap(some), mapped, axis_size, max(1, lanes // together))
@@ -67,7 +68,8 @@ def _map(fn: Callable[[PyTree], PyTree], inputs: PyTree, num: int, most: int) ->
 
 def _widest(jaxpr: Jaxpr) -> int:
     """The number of elements of the largest array that a computation makes."""
-    size = max((v.aval.size for e in jaxpr.eqns for v in e.outvars if hasattr(v.aval, "size")), default=1)
+    made = [v.aval for e in jaxpr.eqns for v in e.outvars]
+    size = max((a.size for a in made if isinstance(a, ShapedArray)), default=1)
     inner = [
         leaf.jaxpr if isinstance(leaf, ClosedJaxpr) else leaf
         for e in jaxpr.eqns

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,8 @@ from jaxtyping import Array, ArrayLike, Float
 from .._special import expm1, js_kernel, psi, tanh
 from .base import AbstractDivergence, Pair
 from .renyi import Renyi
+
+_APART = 40.0  # nats: of two masses so far apart one is nothing beside the other
 
 
 class TotalVariation(AbstractDivergence):
@@ -99,14 +101,16 @@ class ChiSquared(AbstractDivergence):
     needs_normalized: ClassVar[bool] = True
 
     def integrate(self, pair):
-        # A ratio that overflows counts as infinite: neither has a slope.
-        infinite = pair.r > jnp.log(jnp.finfo(pair.r.dtype).max)
-        r = jnp.where(infinite, 0.0, pair.finite_r)
-        difference = jnp.where(infinite, 0.0, pair.difference)
+        difference = jnp.where(pair.q_is_zero, 0.0, pair.difference)
         # At p = 0 the ratio p/q - 1 is taken from the masses: its slope is finite, that of r not.
         at_zero = difference / jnp.where(pair.p_is_zero, pair.q, 1.0)
-        ratio = jnp.where(pair.p_is_zero, at_zero, expm1(r))
-        return pair.total(jnp.where(infinite, jnp.inf, difference * ratio))
+        apart = pair.finite_r > _APART
+        ratio = jnp.where(pair.p_is_zero, at_zero, expm1(jnp.where(apart, 0.0, pair.finite_r)))
+        # p^2 / q is left, in a logarithm that has a meaning where a mass is flushed to zero.
+        exponent = jnp.where(apart, pair.log_p + pair.finite_r, 0.0)
+        infinite = pair.q_is_zero | (exponent > _log_max(exponent.dtype))
+        far = jnp.where(infinite, jnp.inf, jnp.exp(jnp.where(infinite, 0.0, exponent)))
+        return pair.total(jnp.where(infinite | apart, far, difference * ratio))
 
     def terms(self, draws):
         return expm1(draws.r)
@@ -212,7 +216,8 @@ class FDivergence(AbstractDivergence):
         at_zero: $f(0)$, needed where $p = 0 < q$.
         slope_at_infinity: $\lim f(u) / u$, needed where $q = 0 < p$ (may be infinite).
 
-    A limit that is not given makes the value NaN where it is needed.
+    A limit that is not given makes the value NaN where it is needed; both are also used where
+    $p/q$, or `f` of it, overflows or underflows. The slope in $q$ at $q = 0 < p$ is reported as 0.
 
     Example:
         >>> import jaxdiv as jd
@@ -232,20 +237,39 @@ class FDivergence(AbstractDivergence):
 
     def integrate(self, pair):
         slope = self._slope(pair.r.dtype)
-        excess = expm1(pair.finite_r)
-        inside = pair.q * (self.f(1 + excess) - slope * excess)
+        value, low, high = self._of_ratio(pair.finite_r)
+        # q f(u) where p < q, and p f(u) / u elsewhere: neither overflows before its value does.
+        more = pair.finite_r > 0
+        shrink = jnp.where(more, -pair.finite_r, pair.finite_r)
+        value = jnp.where(more, jnp.exp(jnp.where(more, shrink, 0.0)), 1.0) * value
+        linear = slope * jnp.where(more, -1.0, 1.0) * expm1(shrink)
+        inside = jnp.where(more, pair.p, pair.q) * (value - linear)
+        # An infinite value has no slope to give.
         start = jax.grad(self.f)(jnp.zeros((), pair.r.dtype)) - slope
         zero_p = pair.q * (self.at_zero + slope) + jnp.where(jnp.isfinite(start), start, 0) * pair.p
-        # Where the value is infinite it has no slope to give.
-        infinite = math.isinf(self.slope_at_infinity)
-        zero_q = jnp.inf if infinite else pair.p * (self.slope_at_infinity - slope)
-        outside = jnp.where(pair.p_is_zero, zero_p, zero_q)
-        return pair.total(jnp.where(jnp.isinf(pair.r), outside, inside))
+        zero_p = jnp.inf if math.isinf(self.at_zero) else zero_p
+        zero_q = pair.p * (self.slope_at_infinity - slope)
+        zero_q = jnp.inf if math.isinf(self.slope_at_infinity) else zero_q
+        inside = jnp.where(pair.q_is_zero | high, zero_q, inside)
+        return pair.total(jnp.where(pair.p_is_zero | low, zero_p, inside))
 
     def terms(self, draws):
         # f(u) / u, with the control variate f'(1) (1 - 1/u), whose mean is zero.
         slope = self._slope(draws.r.dtype)
-        return jnp.exp(-draws.r) * self.f(jnp.exp(draws.r)) + slope * expm1(-draws.r)
+        value, _, high = self._of_ratio(draws.r)
+        r = jnp.where(high, 0.0, draws.r)
+        inside = jnp.exp(-r) * value + slope * expm1(-r)
+        return jnp.where(high, self.slope_at_infinity - slope, inside)
+
+    def _of_ratio(self, r):
+        """`f(exp(r))`, and where its limits serve instead: at underflow and at overflow."""
+        near = abs(r) < 0.5
+        outside = abs(r) > _log_max(r.dtype) - 2
+        u = jnp.where(
+            near, 1 + expm1(jnp.where(near, r, 0.0)), jnp.exp(jnp.where(outside, 0.0, r))
+        )
+        outside = outside | jnp.isinf(self.f(jax.lax.stop_gradient(u)))
+        return self.f(jnp.where(outside, 1.0, u)), outside & (r < 0), outside & (r > 0)
 
     def reverse_terms(self, draws):
         return None
@@ -258,3 +282,7 @@ class FDivergence(AbstractDivergence):
 
     def _slope(self, dtype):
         return jax.grad(self.f)(jnp.ones((), dtype))
+
+
+def _log_max(dtype: Any) -> float:
+    return math.log(float(jnp.finfo(dtype).max))

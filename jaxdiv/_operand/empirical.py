@@ -25,7 +25,7 @@ class PointMass(AbstractOperand):
         1.418939
     """
 
-    x: Float[Array, "*batch_event"] = field(constraint="fixed")
+    x: Float[Any, "*batch_event"] = field(constraint="fixed")
 
     @property
     def batch_shape(self):

@@ -38,11 +38,11 @@ class MultivariateNormal(AbstractDistribution):
         1.000
     """
 
-    loc: Float[Array, "*batch D"] = field(event_ndim=1)
-    scale_tril: Float[Array, "*batch D D"] | None = field(
+    loc: Float[Any, "*batch D"] = field(event_ndim=1)
+    scale_tril: Float[Any, "*batch D D"] | None = field(
         constraint="cholesky", event_ndim=2, default=None
     )
-    covariance_matrix: Float[Array, "*batch D D"] | None = field(
+    covariance_matrix: Float[Any, "*batch D D"] | None = field(
         constraint="positive_definite", event_ndim=2, default=None
     )
     reparameterized: ClassVar[bool] = True

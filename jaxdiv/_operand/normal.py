@@ -1,7 +1,7 @@
 """The normal distribution and its closed forms."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -42,8 +42,8 @@ class Normal(AbstractDistribution):
         0.500
     """
 
-    loc: Float[Array, "..."] = field()
-    scale: Float[Array, "..."] = field(constraint="positive")
+    loc: Float[Any, "..."] = field()
+    scale: Float[Any, "..."] = field(constraint="positive")
     reparameterized: ClassVar[bool] = True
 
     @property

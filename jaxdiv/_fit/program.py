@@ -1,0 +1,226 @@
+"""The compiled program of a fit: starts, descent, judgement, and the optima in order."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Key, PyTree
+
+from .._estimator.exact import Enumerate, Exact
+from .._estimator.monte_carlo import FixedDraws, MonteCarlo
+from .constraint import unconstrain
+from .diagnostics import Margins, certify, cluster
+from .loop import Descent, descend
+from .newton import newton, newton_state, second_order, second_order_at
+from .objective import AbstractObjective, Plan
+from .solution import RESULTS, Certificate, Fit
+from .starts import landscape_of, units
+from .turns import count_lanes, in_turns
+
+Objective = Callable[[Any, Key[Array, ""] | None], Float[Array, ""]]
+
+_NEWTON = newton()
+_LBFGS = optax.lbfgs()
+_MOST_NEWTON = 32  # parameters, beyond which the Hessian costs more than it saves
+_MOST_PARAMETERS = 2048  # of which a fit can be judged, by its Hessian
+_EXACT = Exact | Enumerate
+
+
+class Options(NamedTuple):
+    """All that a compiled fit depends on besides shapes; hashable."""
+
+    static: tuple
+    optim: optax.GradientTransformation | None
+    num_starts: int | None
+    num_steps: int | None
+    record: bool
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run(
+    options: Options,
+    dynamic: PyTree,
+    key: Key[Array, ""] | None,
+    tolerance: Float[Array, ""] | None,
+) -> Fit:
+    """All of a fit but the checks of its arguments."""
+    dynamic = _opaque(dynamic)
+    objective, family, stack, jitter = join(dynamic, options.static)
+    known = isinstance(objective, AbstractObjective)
+    plan = objective.plan(family) if known else None
+    stochastic = not objective.deterministic if known else key is not None
+    free, rebuild = unconstrain(family)
+    leaves = jax.tree.leaves(free)
+    size, dtype = sum(leaf.size for leaf in leaves), jnp.result_type(*leaves)
+    optim, num_steps = _choose(options, size, stochastic)
+    margins, same = _margins(plan, size, dtype, stochastic), _is_its_own_judge(plan, stochastic)
+    if tolerance is None:
+        tolerance = jnp.array(float(jnp.finfo(dtype).eps) ** (9 / 8), dtype)
+
+    landscape = landscape_of(objective.target) if known else None
+    unit = units(family, free, landscape)
+    if stack is not None:
+        starts = jax.vmap(lambda member: unconstrain(member)[0])(stack)
+    elif options.num_starts == 1:
+        starts = jax.tree.map(lambda u: u[None], free)
+    else:
+        starts = jitter.draw(family, free, landscape, options.num_starts, key)
+    starts = jax.tree.map(jnp.divide, starts, unit)
+    num = jax.tree.leaves(starts)[0].shape[0]
+    keys = jr.split(jr.fold_in(key, num), num) if stochastic else None
+
+    # What a turn sees is passed to it, never closed over. Inner jits are traced once, however often
+    # they are called and transformed.
+    shared = (dynamic, rebuild, unit, jnp.asarray(tolerance, dtype))
+
+    @jax.jit
+    def member(rebuild: Callable[[PyTree], PyTree], unit: PyTree, scaled: PyTree) -> PyTree:
+        return rebuild(jax.tree.map(jnp.multiply, scaled, unit))
+
+    @jax.jit
+    def value(shared: tuple, scaled: PyTree, key: Key[Array, ""] | None) -> Float[Array, ""]:
+        dynamic, rebuild, unit, _ = shared
+        objective = join(dynamic, options.static)[0]
+        return objective(member(rebuild, unit, scaled), key)
+
+    @jax.jit
+    def judge(shared: tuple, scaled: PyTree, key: Key[Array, ""] | None) -> Float[Array, ""]:
+        dynamic, rebuild, unit, _ = shared
+        objective = join(dynamic, options.static)[0]
+        if known:
+            return objective.evaluate(member(rebuild, unit, scaled))
+        return value(shared, scaled, None if key is None else jr.fold_in(key, num_steps))
+
+    def certificate_of(shared: tuple, scaled: PyTree, opt_state: PyTree, key) -> Certificate:
+        state = newton_state(opt_state)
+        if same and state is not None:
+            return certify(*second_order_at(state), margins)
+        flat, unravel = ravel_pytree(scaled)
+        derivatives = second_order(lambda x: judge(shared, unravel(x), key), flat)
+        return certify(*derivatives, margins)
+
+    def solve(shared: tuple, inputs: PyTree) -> tuple[Descent, Certificate]:
+        starts, keys = inputs
+        descent = descend(
+            functools.partial(value, shared),
+            optim,
+            starts,
+            keys,
+            num_steps=num_steps,
+            tolerance=shared[-1],
+            record=options.record,
+        )
+        judged = jax.vmap(functools.partial(certificate_of, shared))
+        return descent, judged(descent.free, descent.opt_state, keys)
+
+    first = jax.tree.map(lambda x: x[0], (starts, keys))
+    lanes = count_lanes(value, shared, *first)
+    descent, certificate = in_turns(solve, shared, (starts, keys), num, lanes)
+
+    values = jnp.where(jnp.isnan(certificate.value), jnp.inf, certificate.value)
+    order = jnp.lexsort((values, ~certificate.is_optimum))
+    descent, certificate = jax.tree.map(lambda x: x[order], (descent, certificate))
+    to_member = functools.partial(member, rebuild, unit)
+    optima = jax.vmap(to_member)(descent.free)
+    number, is_distinct = cluster(optima, certificate.is_optimum, margins)
+    return Fit(
+        distribution=jax.tree.map(lambda x: x[0], optima),
+        value=certificate.value[0],
+        quantity=objective.quantity(family) if known else "the objective",
+        optima=optima,
+        values=certificate.value,
+        cluster=number,
+        is_distinct=is_distinct,
+        losses=descent.losses,
+        num_steps=descent.num_steps,
+        num_evaluations=descent.num_evaluations,
+        result=_explain(descent, certificate, margins),
+        certificate=certificate,
+        opt_state=descent.opt_state,
+        path=jax.vmap(jax.vmap(to_member))(descent.path) if options.record else None,
+    )
+
+
+def _is_its_own_judge(plan: Plan | None, stochastic: bool) -> bool:
+    """Whether there is nothing more exact to judge a fit by than what was minimised."""
+    if plan is None:
+        return not stochastic
+    exact = isinstance(plan.by, _EXACT) and isinstance(plan.judged_by, _EXACT)
+    return exact and plan.judge is plan.descend
+
+
+def _margins(plan: Plan | None, size: int, dtype: Any, stochastic: bool) -> Margins:
+    if plan is not None and isinstance(plan.by, MonteCarlo | FixedDraws):
+        return Margins.sampled(size, plan.by.num_draws)
+    if plan is None and stochastic:
+        return Margins.sampled(size, 30 * size)  # nothing is known of its noise
+    return Margins.exact(dtype)
+
+
+def _choose(options: Options, size: int, stochastic: bool):
+    if not 0 < size <= _MOST_PARAMETERS:
+        raise ValueError(
+            f"fit: a family of {size} free parameters; it takes at least 1, and at most "
+            f"{_MOST_PARAMETERS}, since an optimum is judged by its Hessian: beyond, use "
+            "`unconstrain` in a loop of your own."
+        )
+    if options.optim is not None:
+        return optax.with_extra_args_support(options.optim), options.num_steps or 1000
+    if stochastic:
+        num_steps = options.num_steps or 2000
+        return optax.with_extra_args_support(_adam(num_steps)), num_steps
+    return (_NEWTON if size <= _MOST_NEWTON else _LBFGS), options.num_steps or 200
+
+
+@functools.cache
+def _adam(num_steps: int) -> optax.GradientTransformation:
+    return optax.adam(optax.cosine_decay_schedule(0.05, num_steps))
+
+
+def _explain(descent: Descent, certificate: Certificate, margins: Margins) -> RESULTS:
+    """The reason for each start."""
+    finite = descent.finite & jnp.isfinite(certificate.decrement)
+    flat = (certificate.decrement <= margins.gain) | (certificate.curvature <= 0)
+
+    def one(is_optimum, finite, stopped, flat):
+        reason = RESULTS.where(flat, RESULTS.not_an_optimum, RESULTS.stalled)
+        reason = RESULTS.where(stopped, reason, RESULTS.max_steps)
+        reason = RESULTS.where(finite, reason, RESULTS.diverged)
+        return RESULTS.where(is_optimum, RESULTS.converged, reason)
+
+    return jax.vmap(one)(certificate.is_optimum, finite, descent.stopped, flat)
+
+
+def split(tree: PyTree) -> tuple[PyTree, tuple]:
+    """The arrays and numbers of a pytree, which are traced, and the rest, which is hashed."""
+    dynamic, static = eqx.partition(tree, eqx.is_array_like)
+    leaves, treedef = jtu.tree_flatten(static)
+    return dynamic, (tuple(leaves), treedef)
+
+
+def join(dynamic: PyTree, static: tuple) -> PyTree:
+    leaves, treedef = static
+    return eqx.combine(dynamic, jtu.tree_unflatten(treedef, leaves))
+
+
+@jax.custom_jvp
+def _opaque(inputs: PyTree) -> PyTree:
+    """The inputs, not to be differentiated."""
+    return inputs
+
+
+@_opaque.defjvp
+def _(primals, tangents):
+    raise NotImplementedError(
+        "The derivative of `fit` is not available. It is not that of the iterations but, by the "
+        "implicit function theorem, -H^-1 d(gradient)/d(input) at the optimum, with H the Hessian "
+        "of the objective in free coordinates (`unconstrain`): apply this rule to the fitted "
+        "member, or stop the gradient with jax.lax.stop_gradient."
+    )

@@ -1,0 +1,79 @@
+"""The notebooks run, in less than a minute each, and what is stored in them is what they say."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+SECONDS = 60
+NUMBER = re.compile(r"-?\d+\.\d+")
+
+
+def execute(notebook: Any) -> Any:
+    """A copy with fresh outputs, from a kernel of the interpreter that runs the tests."""
+    fresh: Any = nbformat.from_dict(notebook)
+    for cell in code_cells(fresh):
+        cell.update(outputs=[], execution_count=None)
+    # With no folder to look in, the manager offers this interpreter's own kernel and no other.
+    specs = KernelSpecManager(kernel_dirs=[])
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    stop = time.monotonic() + SECONDS
+    client = NotebookClient(
+        fresh, km=kernel, timeout_func=lambda cell: max(1, round(stop - time.monotonic()))
+    )
+    return client.execute(cleanup_kc=True)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def kinds(cell: Any) -> list[str]:
+    """Of each output of a cell, whether it is a figure, a table, an error, ..."""
+    found = []
+    for output in cell.outputs:
+        if output.output_type in ("display_data", "execute_result"):
+            found.append(" ".join(sorted(output.data)))
+        else:
+            found.append(output.get("name", output.output_type))
+    return found
+
+
+def last_table(notebook: Any) -> tuple[list[str], list[float]]:
+    """The words and the numbers of the last table."""
+    tables = [
+        output.data["text/markdown"]
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if "text/markdown" in output.get("data", {})
+    ]
+    numbers = [float(number) for number in NUMBER.findall(tables[-1])]
+    return NUMBER.split(tables[-1]), numbers
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_gives_what_is_stored(path):
+    stored = nbformat.read(path, as_version=4)
+    nbformat.validate(stored)
+    cells = code_cells(stored)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert not {"error", "stderr"} & set(kinds(cell)), cell.source
+
+    fresh = execute(stored)
+    assert [kinds(cell) for cell in cells] == [kinds(cell) for cell in code_cells(fresh)]
+    (words, numbers), (fresh_words, fresh_numbers) = last_table(stored), last_table(fresh)
+    assert numbers and words == fresh_words
+    np.testing.assert_allclose(numbers, fresh_numbers, rtol=1e-6, atol=1.5e-6)
