@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
+from ._operand.base import fits
+
 
 def mean(
     values: Float[ArrayLike, "*batch"],
@@ -45,7 +47,7 @@ def mean(
     for name, given in (("where", where), ("weights", weights)):
         if given is None:
             continue
-        if jnp.broadcast_shapes(jnp.shape(given), shape) != shape:
+        if not fits(jnp.shape(given), shape):
             raise ValueError(
                 f"mean: {name} of shape {jnp.shape(given)} does not broadcast to {shape}."
             )

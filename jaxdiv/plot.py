@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from ._operand.base import AbstractDistribution
 from ._operand.normal import Normal
@@ -64,19 +64,17 @@ def plot_fits(
                 f"{name}: a density over one real number is needed, got batch shape "
                 f"{density.batch_shape} and event shape {density.event_shape}."
             )
-    ax = _axes(ax)
+    ax = _axes_or_new(ax)
     x = np.linspace(*_window(densities, data), num_points)
     if data is not None:
         bins = "auto" if num_bins is None else num_bins
         ax.hist(np.asarray(data), bins=bins, density=True, color=_DATA, label="data")
-    curves = jax.jit(lambda ds, x: {name: jnp.exp(d.log_prob(x)) for name, d in ds.items()})(
-        densities, x
-    )
+    curves = _curves(tuple(densities.values()), x)
     for i, name in enumerate(densities):
         style: dict[str, Any] = {"color": _LINES[(i - 1) % len(_LINES)], "lw": 1.8}
         if i == 0:
             style = {"color": _TARGET, "lw": 2.2}
-        ax.plot(x, np.asarray(curves[name]), label=name, **style)
+        ax.plot(x, np.asarray(curves[i]), label=name, **style)
     ax.set(xlabel="x", ylabel="density", xlim=(x[0], x[-1]))
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False)
@@ -123,15 +121,18 @@ def plot_landscape(
         >>> ax.get_ylabel()
         'log scale'
     """
-    ax = _axes(ax)
+    ax = _axes_or_new(ax)
+    from matplotlib.colors import BoundaryNorm
+
     loc, log_scale = np.asarray(loc), np.asarray(log_scale)
     marks = None if optima is None else Normal(np.ravel(optima.loc), np.ravel(optima.scale))
-    heights, at_marks = _heights(objective, loc, log_scale, marks)
+    heights, at_marks = jax.tree.map(np.asarray, _heights(objective, loc, log_scale, marks))
     low = np.nanmin(heights)
     levels = low + np.nanpercentile(heights - low, 90) * np.linspace(0, 1, num_levels + 1) ** 3
     if not levels[-1] > levels[0]:
         levels = np.array([low, low + 1.0])
-    ax.contourf(loc, log_scale, heights, levels=levels, cmap="Blues_r", extend="max")
+    shades = BoundaryNorm(levels, 256, extend="max")
+    ax.contourf(loc, log_scale, heights, levels=levels, norm=shades, cmap="Blues_r", extend="max")
     ax.contour(loc, log_scale, heights, levels=levels, colors="white", linewidths=0.4)
     if path is not None:
         steps = np.shape(path.loc)[-1]
@@ -154,32 +155,34 @@ def plot_landscape(
     return ax
 
 
-def _heights(objective, loc, log_scale, marks) -> tuple[np.ndarray, np.ndarray | None]:
-    @jax.jit
-    def evaluate(objective, loc, log_scale, marks):
-        at = jax.vmap(lambda m, s: objective(Normal(m, s), None))
-        # Row by row: all of a grid at once, times the nodes of a quadrature, may not fit in memory.
-        rows = jax.lax.map(lambda s: at(loc, jnp.full_like(loc, s)), jnp.exp(log_scale))
-        return rows, None if marks is None else at(marks.loc, marks.scale)
+@jax.jit
+def _curves(densities: tuple[AbstractDistribution, ...], x: Array) -> list[Array]:
+    return [jnp.exp(density.log_prob(x)) for density in densities]
 
-    heights, at_marks = evaluate(objective, loc, log_scale, marks)
-    return np.asarray(heights), None if marks is None else np.asarray(at_marks)
+
+@jax.jit
+def _heights(objective: Any, loc: Array, log_scale: Array, marks: Normal | None):
+    at = jax.vmap(lambda m, s: objective(Normal(m, s), None))
+    # Row by row: all of a grid at once, times the nodes of a quadrature, may not fit in memory.
+    rows = jax.lax.map(lambda s: at(loc, jnp.full_like(loc, s)), jnp.exp(log_scale))
+    return rows, None if marks is None else at(marks.loc, marks.scale)
+
+
+@jax.jit
+def _reach(densities: tuple[AbstractDistribution, ...]) -> tuple[Array, Array]:
+    ends = [jnp.zeros(0)]
+    for density in densities:
+        pieces = density.pieces()
+        if pieces is not None:
+            scale = 3.5 * jnp.abs(pieces.scale_trils[..., 0])
+            parts = (pieces.centres - scale, pieces.centres + scale, pieces.points)
+            ends += [jnp.ravel(part) for part in parts]
+    everything = jnp.concatenate(ends)
+    return jnp.min(everything, initial=jnp.inf), jnp.max(everything, initial=-jnp.inf)
 
 
 def _window(densities: Mapping[str, AbstractDistribution], data: Any) -> tuple[float, float]:
-    @jax.jit
-    def reach(densities):
-        ends = []
-        for density in densities.values():
-            pieces = density.pieces()
-            if pieces is not None:
-                scale = 3.5 * jnp.abs(pieces.scale_trils[..., 0])
-                parts = (pieces.centres - scale, pieces.centres + scale, pieces.points)
-                ends += [jnp.ravel(part) for part in parts]
-        ends = jnp.concatenate(ends) if ends else jnp.zeros(0)
-        return jnp.min(ends, initial=jnp.inf), jnp.max(ends, initial=-jnp.inf)
-
-    low, high = map(float, reach(densities))
+    low, high = map(float, _reach(tuple(densities.values())))
     if data is not None:
         low, high = min(low, float(np.min(data))), max(high, float(np.max(data)))
     if not low < high:
@@ -187,7 +190,7 @@ def _window(densities: Mapping[str, AbstractDistribution], data: Any) -> tuple[f
     return low, high
 
 
-def _axes(ax: "Axes | None") -> Any:
+def _axes_or_new(ax: "Axes | None") -> "Axes":
     if ax is not None:
         return ax
     try:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 
 import jaxdiv as jd
 from jaxdiv._estimator.exact import has_closed_form
+from jaxdiv._operand.discrete import AbstractDiscrete
 
 from .oracle import ZERO, Softmax, exact
 
@@ -201,9 +203,10 @@ def accepts(functional: Functional, *forms: Form) -> bool:
     return not (of_measures and isinstance(functional.value, jd.Renyi | jd.Entropy))
 
 
-def masses_of(operand: Any) -> list[list[Any]]:
-    """The masses of each row of a discrete operand, from its own numbers, without rounding."""
+def masses_of(operand: Any, rows: int | None = None) -> list[list[Any]]:
+    """The masses of the first rows of a discrete operand, from its own numbers, not rounded."""
     kind = type(operand).__name__
+    operand = jax.tree.map(lambda x: x[:rows] if jnp.ndim(x) else x, operand)
     values = np.asarray(operand.values)
     where = getattr(operand, "where", None)
     where = np.ones_like(values, bool) if where is None else np.asarray(where)
@@ -362,19 +365,20 @@ def normal_reference(functional: Any, *pairs: Any) -> Any:
 
 @dataclass(frozen=True)
 class Estimator:
-    """`exact`: no error of its own beyond rounding; `draws`: needs a sampler."""
+    """`exact`: no error of its own; `draws`: needs a sampler; `linear`: terms linear in r only."""
 
     name: str
     value: Any
     exact: bool = False
     draws: bool = False
     linear: bool = False
+    family: Family = FAMILIES[4]
 
     def serves(self, functional: Functional, p: Any, q: Any) -> bool:
         """Whether it has an answer; tests of the errors are elsewhere."""
         operands = (p, q)[: functional.arity]
         if isinstance(self.value, jd.Enumerate):
-            return False
+            return isinstance(p, AbstractDiscrete)
         if isinstance(self.value, jd.Exact):
             return has_closed_form(functional.value, *operands)
         if self.draws:
@@ -385,9 +389,11 @@ class Estimator:
         return True
 
 
+CLASSES = Family("classes", lambda rng, dtype: jd.probs(jnp.asarray(simplex(rng, (5,)), dtype)))
+CLOSED_FORM = Estimator("closed form", jd.Exact(), exact=True, family=FAMILIES[0])
 ESTIMATORS = [
-    Estimator("closed form", jd.Exact(), exact=True),
-    Estimator("enumerate", jd.Enumerate(), exact=True),
+    CLOSED_FORM,
+    Estimator("enumerate", jd.Enumerate(), exact=True, family=CLASSES),
     Estimator("quadrature", jd.Quadrature()),
     Estimator("quadrature of order 12", jd.Quadrature(12)),
     Estimator("fresh draws", jd.MonteCarlo(4000), draws=True),

@@ -10,6 +10,7 @@ import pytest
 import jaxdiv as jd
 
 from .registry import (
+    CLOSED_FORM,
     DIVERGENCES,
     ESTIMATORS,
     FAMILIES,
@@ -22,17 +23,17 @@ from .registry import (
 )
 
 TINY = 1e-13  # rounding, beside values of order 1
-LOGITS = next(form for form in FORMS if form.name == "logits")
+SHAPE = (200, 5)  # of every batch here: eager operations are compiled once per shape
+MANY = 12  # rows that are compared with mpmath
 
 
-def some_rows(dtype=np.float64):
+def some_rows():
     """Pairs of probability vectors, some of them with zeros on one side, the other, or both."""
     rng = np.random.default_rng(7)
-    p, q = simplex(rng, (10, 5)), simplex(rng, (10, 5))
-    p[6:, 0] = q[5:8, 3] = 0
+    p, q = simplex(rng, SHAPE), simplex(rng, SHAPE)
+    p[6:MANY, 0] = q[5:8, 3] = 0
     p[9], q[9] = [1, 0, 0, 0, 0], [0, 0.5, 0, 0.5, 0]
-    p, q = (x / x.sum(-1, keepdims=True) for x in (p, q))
-    return jnp.asarray(p, dtype), jnp.asarray(q, dtype)
+    return jnp.asarray(p / p.sum(-1, keepdims=True)), jnp.asarray(q / q.sum(-1, keepdims=True))
 
 
 @pytest.mark.parametrize("form_q", FORMS, ids=lambda form: form.name)
@@ -45,10 +46,10 @@ def test_definition_sign_bound_and_duality(form_p, form_q):
     values = [f(p, q) for f in used]
     swapped = [jd.divergence(f.swapped, q, p) for f in dual]
     with mp.workdps(50):
-        rows = list(zip(masses_of(p), masses_of(q), strict=True))
+        rows = list(zip(masses_of(p, MANY), masses_of(q, MANY), strict=True))
         for f, value in zip(used, values, strict=True):
             want = [float(f.reference(*row[: f.arity])) for row in rows]
-            np.testing.assert_allclose(value, want, rtol=1e-12, atol=TINY, err_msg=f.name)
+            np.testing.assert_allclose(value[:MANY], want, rtol=1e-12, atol=TINY, err_msg=f.name)
             if f.is_divergence:
                 assert (value >= 0).all(), f.name
                 assert (value <= f.bound * (1 + TINY)).all(), f.name
@@ -62,8 +63,8 @@ def test_definition_sign_bound_and_duality(form_p, form_q):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_exactly_zero_for_equal_rows(form, dtype):
-    rows = simplex(np.random.default_rng(8), (20, 300)).astype(dtype)
-    rows[0, 1:] = rows[1, :-1] = 0
+    rows = simplex(np.random.default_rng(8), SHAPE).astype(dtype)
+    rows[:5] = np.eye(5)
     p = form.of(jnp.asarray(rows))
     for f in DIVERGENCES:
         if accepts(f, form, form):
@@ -74,28 +75,40 @@ def test_exactly_zero_for_equal_rows(form, dtype):
             )
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.name)
+def twins(family, dtype, seed=9):
+    p = family.make(np.random.default_rng(seed), dtype)
+    return p, jax.tree.map(lambda x: x + 0, p)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_exactly_zero_for_equal_distributions(family, estimator):
-    tried = 0
-    for dtype in (jnp.float32, jnp.float64):
-        p = family.make(np.random.default_rng(9), dtype)
-        q = jax.tree.map(lambda x: x + 0, p)
-        for f in DIVERGENCES:
-            if not estimator.serves(f, p, q):
-                continue
-            value = f(p, q, estimator=estimator.value, key=jr.key(0))
-            assert value == 0 and value.dtype == dtype, f.name
-            tried += 1
-    assert tried or estimator.name == "enumerate" or family.name in ("mixture", "log density")
+def test_exactly_zero_for_equal_distributions(family, dtype):
+    p, q = twins(family, dtype)
+    used = [(f, None) for f in DIVERGENCES if CLOSED_FORM.serves(f, p, q)]
+    used = used or [(f, jd.Quadrature()) for f in DIVERGENCES if f.name in ("kl", "js 0.5")]
+    values = jax.jit(lambda p, q: [f(p, q, estimator=how) for f, how in used])(p, q)
+    for (f, _), value in zip(used, values, strict=True):
+        assert value == 0 and value.dtype == dtype, f.name
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.name)
+def test_exactly_zero_by_every_estimator(estimator):
+    p, q = twins(estimator.family, jnp.float64)
+    used = [f for f in DIVERGENCES if estimator.serves(f, p, q)]
+    key = None if estimator.value.deterministic else jr.key(0)
+    values = jax.jit(lambda p, q: [f(p, q, estimator=estimator.value, key=key) for f in used])(p, q)
+    assert used
+    for f, value in zip(used, values, strict=True):
+        assert value == 0, f.name
 
 
 def test_data_processing():
     """Merging classes, and any channel, brings two distributions closer."""
     rng = np.random.default_rng(10)
-    p, q = simplex(rng, (300, 6)), simplex(rng, (300, 6))
-    channel = simplex(rng, (300, 6)).reshape(50, 6, 6).repeat(6, 0)
-    merged = [np.stack([x[:, 0], x[:, 1:3].sum(1), x[:, 3:].sum(1)], 1) for x in (p, q)]
+    p, q = simplex(rng, SHAPE), simplex(rng, SHAPE)
+    channel = simplex(rng, (*SHAPE, 5))
+    none = np.zeros(SHAPE[0])
+    merged = [np.stack([x[:, 0], x[:, 1:3].sum(1), x[:, 3:].sum(1), none, none], 1) for x in (p, q)]
     sent = [np.einsum("ni,nij->nj", x, channel) for x in (p, q)]
     for f in DIVERGENCES:
         before = f(jd.probs(p), jd.probs(q))
@@ -107,14 +120,14 @@ def test_data_processing():
 
 def test_joint_convexity():
     rng = np.random.default_rng(11)
-    p, q = simplex(rng, (2, 300, 5)), simplex(rng, (2, 300, 5))
-    weight = rng.uniform(size=300)
+    p, q = simplex(rng, (2, *SHAPE)), simplex(rng, (2, *SHAPE))
+    weight = rng.uniform(size=SHAPE[0])
     mixed = [weight[:, None] * x[0] + (1 - weight[:, None]) * x[1] for x in (p, q)]
     for f in DIVERGENCES:
         if f.name == "renyi 2.0":  # jointly convex for orders up to 1 (van Erven & Harremoes 2014)
             continue
-        ends = f(jd.probs(p), jd.probs(q))
-        chord = weight * ends[0] + (1 - weight) * ends[1]
+        one, other = (f(jd.probs(x), jd.probs(y)) for x, y in zip(p, q, strict=True))
+        chord = weight * one + (1 - weight) * other
         assert (f(*map(jd.probs, mixed)) <= chord + TINY).all(), f.name
 
 
@@ -128,28 +141,28 @@ def test_joint_convexity():
 )
 def test_triangle_inequality(metric):
     rng = np.random.default_rng(12)
-    x = simplex(rng, (3, 1000, 3), sharp=0.3)
-    x[2, 500:] = 0.5 * (x[0, 500:] + x[1, 500:])  # in between, where it is tight for some
+    x = simplex(rng, (3, *SHAPE), sharp=0.3)
+    x[2, 100:] = 0.5 * (x[0, 100:] + x[1, 100:])  # in between, where it is tight for some
     a, b, c = map(jd.probs, x)
     assert (metric(a, b) <= metric(a, c) + metric(c, b) + TINY).all()
 
 
 def test_inequalities():
     rng = np.random.default_rng(13)
-    p, q = (jd.probs(simplex(rng, (1000, 4), sharp=0.3)) for _ in range(2))
+    p, q = (jd.probs(simplex(rng, SHAPE, sharp=0.3)) for _ in range(2))
     kl, tv, h2 = jd.kl(p, q), jd.total_variation(p, q), jd.squared_hellinger(p, q)
     assert (tv <= jnp.sqrt(0.5 * kl)).all()  # Pinsker
     assert (tv <= jnp.sqrt(-jnp.expm1(-kl))).all()  # Bretagnolle & Huber
     assert (h2 <= tv).all() and (tv <= jnp.sqrt(h2 * (2 - h2)) + TINY).all()  # Le Cam
     assert (kl <= jnp.log1p(jd.chi_squared(p, q))).all()
-    orders = jnp.array([0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 5.0])
-    values = jax.vmap(lambda order: jd.renyi(p, q, order))(orders)
-    assert (jnp.diff(values, axis=0) >= -TINY).all()
+    values = [jd.renyi(p, q, order) for order in (0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 5.0)]
+    for low, high in zip(values[:-1], values[1:], strict=True):
+        assert (low <= high + TINY).all()
 
 
 def test_identities():
     rng = np.random.default_rng(14)
-    p, q = (jd.probs(simplex(rng, (50, 6))) for _ in range(2))
+    p, q = (jd.probs(simplex(rng, SHAPE)) for _ in range(2))
     middle = jd.probs(0.25 * p.values + 0.75 * q.values)
     same = [
         (jd.renyi(p, q, 2.0), jnp.log1p(jd.chi_squared(p, q))),
@@ -175,7 +188,7 @@ def test_identities():
 def test_cross_entropy_is_entropy_plus_kl():
     """Through logits: the values, and the gradients on either side."""
     rng = np.random.default_rng(15)
-    a, b = jnp.asarray(3 * rng.normal(size=(2, 40, 6)))
+    a, b = jnp.asarray(3 * rng.normal(size=(2, *SHAPE)))
 
     def split(a, b):
         return jnp.sum(jd.entropy(jd.logits(a)) + jd.kl(jd.logits(a), jd.logits(b)))

@@ -83,8 +83,8 @@ def test_equal_optima_are_both_stars(ax):
     optima = jd.Normal(jnp.array([-1.9998008869735984, 1.9998008869735984]), jnp.full(2, 0.5004))
     objective = jd.reverse_kl(target, jd.Quadrature())
     plot_landscape(objective, np.linspace(-3, 3, 7), np.linspace(-1, 1, 5), optima=optima, ax=ax)
-    star, dot = (c.get_offsets() for c in ax.collections if isinstance(c, PathCollection))
-    assert (len(star), len(dot)) == (2, 0)
+    marks = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)]
+    assert [np.shape(points)[0] for points in marks] == [2, 0]
 
 
 def test_without_axes_a_new_figure(target):
@@ -92,7 +92,7 @@ def test_without_axes_a_new_figure(target):
 
     ax = plot_fits(target, {})
     assert ax.figure is pyplot.gcf()
-    pyplot.close(ax.figure)
+    pyplot.close()
 
 
 def test_without_matplotlib_the_error_names_the_extra(target, monkeypatch):

@@ -1,5 +1,6 @@
 """One Gaussian fitted to the target, and every number that the report shows."""
 
+import functools
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ class DirectedFit:
     cross_entropy: tuple[float, float]
     optima: tuple[Optimum, ...]
     work: Work
-    path: jd.Normal
+    path: jd.Normal | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ def analyse(target: Target, request: Request) -> Analysis:
     }
     stacked = jax.tree.map(lambda *x: np.concatenate(x), *distinct.values())
     around = _between_components(target)
-    of_optima, heights = _measured(target, stacked, around, request.base)
+    # Many nodes to a panel, for a wide fit reaches where log p bends from component to component.
+    rule = jd.Quadrature(max(_ORDER, target.rule.order))
+    of_optima, heights = _measured(target.density, stacked, around, base=request.base, rule=rule)
     rows = iter(zip(*(np.asarray(x).tolist() for x in of_optima), strict=True))
     fits = []
     for direction, (fit, work) in found.items():
@@ -146,34 +149,28 @@ def _directed(
     )
 
 
-def _measured(target: Target, fits: jd.Normal, around: np.ndarray, base: float | None):
-    # One program, for compiling is what takes the time. The cross-entropies are computed on their
-    # own, not as sums, so that H(P, Q) = H(P) + KL(P‖Q) in the report is no tautology. Many nodes
-    # to a panel, because a wide fit reaches where log p bends sharply from component to component.
-    rule = jd.Quadrature(max(_ORDER, target.rule.order))
-
-    def measures(density, fit):
-        options = {"base": base, "estimator": rule}
+# One program, for compiling is what takes the time. The cross-entropies are computed on their own,
+# not as sums, so that H(P, Q) = H(P) + KL(P‖Q) in the report is no tautology.
+@functools.partial(jax.jit, static_argnames=("base", "rule"))
+def _measured(density: jd.Mixture, fits: jd.Normal, around: np.ndarray, *, base, rule):
+    def measures(fit):
         return (
-            jd.kl(density, fit, **options),
-            jd.kl(fit, density, **options),
+            jd.kl(density, fit, base=base, estimator=rule),
+            jd.kl(fit, density, base=base, estimator=rule),
             jd.entropy(fit, base=base),
-            jd.cross_entropy(density, fit, **options),
-            jd.cross_entropy(fit, density, **options),
+            jd.cross_entropy(density, fit, base=base, estimator=rule),
+            jd.cross_entropy(fit, density, base=base, estimator=rule),
         )
 
-    def everything(density, fits, around):
-        return jax.vmap(measures, (None, 0))(density, fits), density.log_prob(around)
-
-    return jax.jit(everything)(target.density, fits, around)
+    return jax.vmap(measures)(fits), density.log_prob(around)
 
 
 def _between_components(target: Target) -> np.ndarray:
     # All modes of a Gaussian mixture on the line lie between its outermost means.
-    locs = np.asarray(target.density.components.loc)
+    low, high = target.reach
     margin = 0.01 * target.deviation
-    even = np.linspace(locs[0] - margin, locs[-1] + margin, 4001)
-    return np.union1d(even, locs) if locs.size <= 12 else even
+    even = np.linspace(low - margin, high + margin, 4001)
+    return np.union1d(even, [loc for _, loc, _ in target.components])
 
 
 def _modes(x: np.ndarray, height: np.ndarray) -> tuple[float, ...]:

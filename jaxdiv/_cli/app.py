@@ -1,9 +1,10 @@
 """The commands and their options."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +12,7 @@ from .errors import FitError, InputError
 from .record import installed_version
 
 # `UsageError`, from which every complaint about options derives; typer does not export its name.
-_UsageError = typer.BadParameter.__mro__[1]
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="jaxdiv",
@@ -23,11 +24,12 @@ app = typer.Typer(
 
 def run(argv: Sequence[str]) -> int:
     """Runs the program with these arguments; a mistake is one line on stderr, no traceback."""
-    sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where ‖ cannot be written
     try:
         return app(list(argv), prog_name="jaxdiv", standalone_mode=False) or 0
     except _UsageError as error:
-        return _complain(error.format_message(), 2)  # pyright: ignore[reportAttributeAccessIssue]
+        return _complain(error.format_message(), 2)
     except InputError as error:
         return _complain(str(error), 2)
     except FitError as error:

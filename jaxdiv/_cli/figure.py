@@ -1,6 +1,7 @@
 """The figure: data, density and fits above, the landscape of each direction below."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def save_figure(path: Path, target: Target, analysis: Analysis) -> None:
     """Draws and writes the figure."""
     from matplotlib.figure import Figure
 
-    below = [fit.direction for fit in analysis.fits]
+    below: list[Any] = [fit.direction for fit in analysis.fits]
     figure = Figure(figsize=(9, 7.5), layout="constrained")
     panels = figure.subplot_mosaic([["fits"] * len(below), below])
     data = target.data
@@ -54,7 +55,7 @@ def save_figure(path: Path, target: Target, analysis: Analysis) -> None:
             ax=panels[fit.direction],
         )
         pair = {"forward": "target‖fit", "reverse": "fit‖target"}[fit.direction]
-        least = f"{fit.optima[0].kl:.4g} {analysis.unit}"
+        least = f"{fit.optima[0].kl:.6g} {analysis.unit}"
         ax.set_title(f"{fit.direction}: KL({pair}), least {least}")
     figure.savefig(path, dpi=130)
 

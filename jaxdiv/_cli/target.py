@@ -4,6 +4,7 @@ import functools
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,10 +35,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Target:
-    """A density on the line, its moments and its entropy in nats; `rule` integrates it.
+    """A density on the line: its moments, its outermost components' means, its entropy in nats.
 
-    `components` are the weights, means and scales of a mixture, in the order of the means; a
-    kernel density has a `bandwidth` instead.
+    `rule` integrates it. `components` are the weights, means and scales of a mixture, in the order
+    of the means; a kernel density has a `bandwidth` instead.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Target:
     density: jd.Mixture
     mean: float
     deviation: float
+    reach: tuple[float, float]
     entropy: float
     rule: jd.Quadrature
     data: Column | None = None
@@ -56,17 +58,15 @@ class Target:
 
 def read_data(source: DataSource | ExactSource) -> Column | None:
     """The column of numbers that is asked for; None for an exact target."""
-    match source:
-        case ExactSource():
-            return None
-        case DataSource(file=None, column=name):
-            columns = old_faithful()._asdict()
-            name = "eruptions" if name is None else name
-            if name not in columns:
-                raise InputError(f"Old Faithful has columns {', '.join(columns)}, not {name!r}.")
-            return Column(name, columns[name], "Old Faithful")
-        case DataSource(file=file, column=name):
-            return read_column(file, name)
+    if isinstance(source, ExactSource):
+        return None
+    if source.file is not None:
+        return read_column(source.file, source.column)
+    columns = old_faithful()._asdict()
+    name = "eruptions" if source.column is None else source.column
+    if name not in columns:
+        raise InputError(f"Old Faithful has columns {', '.join(columns)}, not {name!r}.")
+    return Column(name, columns[name], "Old Faithful")
 
 
 def make_target(source: DataSource | ExactSource, data: Column | None, seed: int) -> Target:
@@ -130,7 +130,7 @@ def _mixture(data: Column, num_components: int, seed: int) -> Target:
             "(it is unbounded where a component shrinks onto one value): take a smaller K, or "
             "--density kde."
         )
-    best = found.distribution
+    best: Any = found.distribution  # a Mixture of a batch of Normal
     return _gaussian_mixture(
         f"{data.source}, {data.name}",
         f"mixture of {num_components} Gaussian{'s' * (num_components > 1)} by maximum likelihood",
@@ -175,25 +175,26 @@ def _gaussian_mixture(title, method, weights, locs, scales, **facts) -> Target:
     if "bandwidth" not in facts:
         columns = (weights.tolist(), locs.tolist(), scales.tolist())
         facts["components"] = tuple(zip(*columns, strict=True))
-    return Target(title, method, density, mean, deviation, entropy, rule, **facts)
+    reach = float(locs[0]), float(locs[-1])
+    return Target(title, method, density, mean, deviation, reach, entropy, rule, **facts)
 
 
 def _integrated(density: jd.Mixture) -> tuple[float, jd.Quadrature]:
     """The entropy in nats, and the least quadrature rule that resolves the density."""
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def entropies(density, rules):
-        return tuple(jd.entropy(density, estimator=rule) for rule in rules)
-
     for order in _ORDERS:
         rule = jd.Quadrature(order)
-        coarse, fine = map(float, entropies(density, (rule, rule.refined())))
+        coarse, fine = map(float, _entropies(density, (rule, rule.refined())))
         if abs(coarse - fine) <= 1e-10 * max(1.0, abs(fine)):  # not so where either is NaN
             return fine, rule
     raise InputError(
         "the density is too rough for its width to be integrated: take a larger --bandwidth, a "
         "smaller K, or leave out extreme values."
     )
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _entropies(density: jd.Mixture, rules: tuple[jd.Quadrature, ...]):
+    return [jd.entropy(density, estimator=rule) for rule in rules]
 
 
 def work_of(found: jd.Fit, began: float) -> Work:

@@ -74,7 +74,9 @@ def run(
         starts = jitter.draw(family, free, landscape, options.num_starts, key)
     starts = jax.tree.map(jnp.divide, starts, unit)
     num = jax.tree.leaves(starts)[0].shape[0]
-    keys = jr.split(jr.fold_in(key, num), num) if stochastic else None
+    keys = None
+    if stochastic and key is not None:
+        keys = jr.split(jr.fold_in(key, num), num)
 
     # What a turn sees is passed to it, never closed over. Inner jits are traced once, however often
     # they are called and transformed.

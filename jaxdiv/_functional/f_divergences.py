@@ -167,11 +167,11 @@ class JensenShannon(AbstractDivergence):
 
     def terms(self, draws):
         beta = jnp.asarray(self.weight, draws.r.dtype)
-        return -beta * jnp.logaddexp(jnp.log(beta), jnp.log1p(-beta) - draws.r)
+        return beta * _log_ratios(draws.r, beta)[0]
 
     def reverse_terms(self, draws):
         beta = jnp.asarray(self.weight, draws.r.dtype)
-        return -(1 - beta) * jnp.logaddexp(jnp.log(beta) + draws.r, jnp.log1p(-beta))
+        return (1 - beta) * _log_ratios(draws.r, beta)[1]
 
     def link(self, mean):
         return mean
@@ -191,12 +191,17 @@ def _balanced(pair: Pair, r: Array) -> Array:
 
 def _skewed(pair: Pair, r: Array, beta: Array) -> Array:
     # beta p psi(a) + (1 - beta) q psi(b) with a = log p/m, b = log q/m: the linear parts cancel.
+    a, b = _log_ratios(r, beta)
+    mixed = beta * pair.p + (1 - beta) * pair.q
+    return beta * _non_negative(pair.p, a, mixed) + (1 - beta) * _non_negative(pair.q, b, mixed)
+
+
+def _log_ratios(r: Array, beta: Array) -> tuple[Array, Array]:
+    r"""$\log p/m$ and $\log q/m$, $m = \beta p + (1 - \beta) q$; 0 exactly at $r = 0$."""
     more = r > 0
     down = expm1(jnp.where(more, -r, r))
     a = jnp.where(more, -jnp.log1p((1 - beta) * down), r - jnp.log1p(beta * down))
-    b = jnp.where(more, -r - jnp.log1p((1 - beta) * down), -jnp.log1p(beta * down))
-    mixed = beta * pair.p + (1 - beta) * pair.q
-    return beta * _non_negative(pair.p, a, mixed) + (1 - beta) * _non_negative(pair.q, b, mixed)
+    return a, jnp.where(more, -r - jnp.log1p((1 - beta) * down), -jnp.log1p(beta * down))
 
 
 def _non_negative(mass: Array, log_ratio: Array, reference: Array) -> Array:
@@ -244,12 +249,13 @@ class FDivergence(AbstractDivergence):
         value = jnp.where(more, jnp.exp(jnp.where(more, shrink, 0.0)), 1.0) * value
         linear = slope * jnp.where(more, -1.0, 1.0) * expm1(shrink)
         inside = jnp.where(more, pair.p, pair.q) * (value - linear)
-        # An infinite value has no slope to give.
+        # What is infinite, or not known, has no slope to give.
         start = jax.grad(self.f)(jnp.zeros((), pair.r.dtype)) - slope
-        zero_p = pair.q * (self.at_zero + slope) + jnp.where(jnp.isfinite(start), start, 0) * pair.p
-        zero_p = jnp.inf if math.isinf(self.at_zero) else zero_p
-        zero_q = pair.p * (self.slope_at_infinity - slope)
-        zero_q = jnp.inf if math.isinf(self.slope_at_infinity) else zero_q
+        zero_p, zero_q = self.at_zero, self.slope_at_infinity
+        if math.isfinite(zero_p):
+            zero_p = pair.q * (zero_p + slope) + jnp.where(jnp.isfinite(start), start, 0) * pair.p
+        if math.isfinite(zero_q):
+            zero_q = pair.p * (zero_q - slope)
         inside = jnp.where(pair.q_is_zero | high, zero_q, inside)
         return pair.total(jnp.where(pair.p_is_zero | low, zero_p, inside))
 

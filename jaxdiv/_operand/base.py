@@ -28,7 +28,7 @@ def floating(*values: Any) -> tuple[Array, ...]:
     """The arguments as floating arrays of one dtype; Python numbers are weak."""
     dtype = jnp.result_type(*values)
     if not jnp.issubdtype(dtype, jnp.floating):
-        dtype = jnp.promote_types(dtype, jnp.result_type(float))
+        dtype = jnp.result_type(float)
     return tuple(jnp.asarray(value, dtype) for value in values)
 
 
@@ -135,6 +135,12 @@ def only_stratum(x: Array, batch_shape: Shape) -> tuple[Array, Array]:
 def broadcast_shapes(*arrays: Any) -> Shape:
     """The shape that the arguments broadcast to."""
     return jnp.broadcast_shapes(*(jnp.shape(a) for a in arrays))
+
+
+def fits(shape: Shape, target: Shape) -> bool:
+    """Whether `shape` broadcasts to `target`."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(a in (1, b) for a, b in pairs)
 
 
 def is_prefix_leaf(x: Any) -> bool:

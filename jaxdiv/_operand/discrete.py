@@ -87,13 +87,12 @@ class Logits(AbstractDiscrete):
         return log_softmax(self.scores(), axis_name=self.axis_name)
 
     def value_checks(self):
-        scores = self.scores()
-        checks = [
-            Check(jnp.isnan(scores), "logits: NaN outside the mask"),
-            Check(scores == jnp.inf, "logits: +inf is not a logit"),
-        ]
+        checks = []
         if self.temperature is not None:
             checks.append(Check(~(self.temperature > 0), "logits: temperature must be positive"))
+        scores = self.scores()
+        checks.append(Check(jnp.isnan(scores), "logits: NaN outside the mask"))
+        checks.append(Check(scores == jnp.inf, "logits: +inf is not a logit"))
         return checks
 
 

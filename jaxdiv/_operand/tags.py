@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from .base import is_prefix_leaf
+from .base import fits, is_prefix_leaf
 from .discrete import Labels, Logits, LogProbs, Masses, Probs
 
 
@@ -97,11 +97,11 @@ def logits(
     """
     z, where = _arrange("logits", z, axis, where)
     if not is_prefix_leaf(z) and temperature is not None:
-        shape = jnp.broadcast_shapes(jnp.shape(temperature), z.shape[:-1])
-        if shape != z.shape[:-1]:
+        shape = z.shape[:-1]
+        if not fits(jnp.shape(temperature), shape):
             raise ValueError(
                 f"logits: temperature of shape {jnp.shape(temperature)} does not broadcast to the "
-                f"batch shape {z.shape[:-1]}."
+                f"batch shape {shape}."
             )
         temperature = jnp.broadcast_to(jnp.asarray(temperature), shape)[..., None]
     return _validated(
@@ -157,7 +157,7 @@ def _arrange(name: str, x: Any, axis: int, where: Any) -> tuple[Any, Any]:
         where = jnp.asarray(where)
         if where.dtype != bool:
             raise TypeError(f"{name}: where must be a boolean mask, got {where.dtype}.")
-        if jnp.broadcast_shapes(where.shape, x.shape) != x.shape:
+        if not fits(where.shape, x.shape):
             raise ValueError(
                 f"{name}: where of shape {where.shape} does not broadcast to {x.shape}."
             )
@@ -167,8 +167,10 @@ def _arrange(name: str, x: Any, axis: int, where: Any) -> tuple[Any, Any]:
 
 def _validated(operand: Any, check: bool) -> Any:
     """The operand, with run-time errors tied to its values where `check` asks for them."""
-    if check:
-        for bad, message in operand.value_checks():
-            values = eqx.error_if(operand.values, bad, message)
-            operand = eqx.tree_at(lambda o: o.values, operand, values)
+    checks = operand.value_checks() if check else []
+    if checks:
+        bad = jnp.stack([jnp.any(check.bad) for check in checks])
+        messages = [check.message for check in checks]
+        values = eqx.branched_error_if(operand.values, bad, jnp.argmax(bad), messages)
+        operand = eqx.tree_at(lambda o: o.values, operand, values)
     return operand

@@ -160,8 +160,8 @@ def bd0(x: Number, y: Number) -> Float[Array, "..."]:
     Loader's (2000) saddle-point deviance. $\partial_x = \log(x/y)$ and $\partial_y = 1 - x/y$;
     where the limit is infinite (or the value is) 0 is reported. NaN for negative arguments.
 
-    >>> print(f"{bd0(0.5, 0.50001):.3e}", bd0(0., 0.3), bd0(0.3, 0.), bd0(0., 0.))
-    1.000e-10 0.3 inf 0.0
+    >>> print(f"{bd0(0.5, 0.5 + 2**-16):.3e}", bd0(0., 0.3), bd0(0.3, 0.), bd0(0., 0.))
+    2.328e-10 0.3 inf 0.0
     """
     return _bd0(*arrays(x, y))
 

@@ -164,8 +164,8 @@ def renyi_term(r: Number, order: Number) -> Float[Array, "..."]:
     $p$ and $q$: KL at $a = 1$, and $KL(q‖p)$ at $a = 0$. Smooth in $r$ and in $a$. Where
     $p = 0 < q$ the product is 0 · inf: use `renyi_node`.
 
-    >>> print(f"{renyi_term(1e-3, 1.):.3e} {renyi_term(1e-3, 0.5):.3e}")
-    4.998e-07 4.999e-07
+    >>> print(f"{renyi_term(1e-3, 1.):.4e} {renyi_term(1e-3, 0.5):.4e}")
+    4.9983e-07 4.9975e-07
     """
     r, a = arrays(r, order)
     above = r >= 0

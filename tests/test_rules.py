@@ -1,0 +1,91 @@
+"""The registry of closed forms is unambiguous, and everything public is in the tests' own."""
+
+import inspect
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdiv as jd
+from jaxdiv import _api
+from jaxdiv._estimator import rules
+from jaxdiv._estimator.gradients import AbstractGradient
+from jaxdiv._estimator.rules import find_rule, matches, registered, rule
+
+from .registry import ESTIMATORS, FAMILIES, FORMS, FUNCTIONALS, OBSERVATIONS, simplex
+
+
+def some_operands():
+    rng = np.random.default_rng(1)
+    rows = jnp.asarray(simplex(rng, (2, 3)))
+    yield from (form.of(rows) for form in FORMS)
+    yield from (family.make(rng, np.float64) for family in FAMILIES + OBSERVATIONS)
+
+
+def calls():
+    """Every functional with every operand, or pair of them, in the registry."""
+    operands = list(some_operands())
+    for f in FUNCTIONALS:
+        for chosen in itertools.product(operands, repeat=f.arity):
+            yield (f.value, *chosen)
+
+
+def finals(base):
+    """The classes of the package that are meant to be instantiated."""
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith("jaxdiv."):
+            if not kind.__name__.startswith("Abstract"):
+                yield kind
+            yield from finals(kind)
+
+
+@pytest.mark.parametrize(
+    ("base", "listed"),
+    [
+        (jd.AbstractFunctional, [f.value for f in FUNCTIONALS]),
+        (jd.AbstractOperand, list(some_operands())),
+        (jd.AbstractEstimator, [e.value for e in ESTIMATORS]),
+        (AbstractGradient, [g for e in ESTIMATORS if (g := getattr(e.value, "gradient", None))]),
+    ],
+)
+def test_everything_is_listed(base, listed):
+    assert {type(x) for x in listed} == set(finals(base))
+
+
+def test_every_class_is_public_or_made_by_a_tag():
+    names = {name for name in vars(jd) if not name.startswith("_")}
+    tags = {"Probs", "LogProbs", "Masses", "Logits", "Labels", "Samples"}
+    for base in (jd.AbstractFunctional, jd.AbstractOperand, jd.AbstractEstimator):
+        assert {kind.__name__ for kind in finals(base)} <= names | tags
+    verbs = {name for name, x in vars(_api).items() if inspect.isfunction(x) and name[0] != "_"}
+    assert verbs - {"check_operand"} <= names
+
+
+def test_no_rule_is_ambiguous_and_each_has_a_case():
+    chosen = set()
+    for args in calls():
+        fits = [entry for entry in registered() if matches(entry, args)]
+        narrowest = [one for one in fits if all(narrower(one, other) for other in fits)]
+        assert len(narrowest) == (1 if fits else 0), (args, fits)
+        for entry in narrowest:
+            assert find_rule(*args) is rules._RULES[entry]
+            chosen.add(entry)
+    assert chosen == set(registered())
+
+
+def narrower(one, other):
+    return all(issubclass(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_second_rule_for_the_same_types_is_refused():
+    with pytest.raises(ValueError, match=r"two rules for .*KL.*Normal.*Normal"):
+        rule(jd.KL, jd.Normal, jd.Normal)(lambda functional, p, q: 0.0)
+
+
+def test_classes_are_abstract_or_final():
+    """No class of the package has a final one as its base."""
+    for base in (jd.AbstractFunctional, jd.AbstractOperand, jd.AbstractEstimator, AbstractGradient):
+        for kind in finals(base):
+            assert not kind.__subclasses__(), kind
+            assert kind.__doc__ and not inspect.isabstract(kind), kind
