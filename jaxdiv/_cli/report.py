@@ -22,7 +22,7 @@ def show(out: Console, request: Request, target: Target, analysis: Analysis) -> 
         out.print(f"Data: {target.title}: {data.values.size} values from {low:.7g} to {high:.7g}")
     if data is not None and data.source == "Old Faithful":
         out.print("  (Azzalini & Bowman 1990, Applied Statistics 39(3), 357-365; minutes)")
-    out.print(f"Target: {target.method}")
+    out.print(f"Target: {target.method if data is not None else target.title}")
     if target.components:
         out.print(_components(target))
     if target.log_likelihood is not None:
@@ -167,7 +167,7 @@ def _price(target: Target, analysis: Analysis, best: Optimum) -> str:
     if abs(best.kl - price) > 0.05 * price:
         return ""
     return (
-        f" Its KL is nearly -log {weight:.4f} = {price:.4f}, with the weight of the component at "
+        f" The KL is nearly -log {weight:.4f} = {price:.4f}, with the weight of the component at "
         f"{number(loc)}: the price of leaving out the rest."
     )
 

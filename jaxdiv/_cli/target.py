@@ -98,7 +98,7 @@ def _exact(name: str) -> Target:
     words = " + ".join(
         f"{w:g} N({m:g}, {s:g}²)" for w, m, s in zip(weights, locs, scales, strict=True)
     )
-    return _gaussian_mixture(f"{name} = {words}", "known exactly", weights, locs, scales)
+    return _gaussian_mixture(f"{name}, {words}", "known exactly", weights, locs, scales)
 
 
 def _mixture(data: Column, num_components: int, seed: int) -> Target:

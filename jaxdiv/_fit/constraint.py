@@ -165,7 +165,8 @@ def _log_ratios(p: Array) -> Array:
 
 
 def _moves(u: Array, u0: Array) -> Array:
-    moves = jnp.concatenate([u - u0, jnp.zeros_like(u[..., :1])], -1)
+    last = jnp.zeros((*u.shape[:-1], 1), u.dtype)
+    moves = jnp.concatenate([u - u0, last], -1)
     return moves - jax.lax.stop_gradient(jnp.max(moves, -1, keepdims=True))
 
 

@@ -48,15 +48,16 @@ def descend(
     *,
     num_steps: int,
     tolerance: Float[Array, ""],
+    longest: PyTree,
     record: bool,
 ) -> Descent:
     r"""Minimises from each start, in one loop whose body is one vmapped step.
 
     A lane stops where the decrease that its step promises, $|g^T \Delta|$ (with `newton` the
     decrement $\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite. A
-    key is folded with the number of the step; without one the objective gets None.
+    `longest` bounds the steps of `newton` for each free coordinate. A key is folded with the number of the step; without one the objective gets None.
     """
-    step = _make_step(value_fn, optim, tolerance)
+    step = _make_step(value_fn, optim, tolerance, longest)
     lanes = jax.vmap(lambda free, key: _begin(value_fn, optim, free, key))(starts, keys)
     num = lanes.active.shape[0]
     losses = jnp.full((num_steps, num), jnp.nan, tolerance.dtype)
@@ -105,7 +106,7 @@ def _begin(value_fn: ValueFn, optim, free: PyTree, key) -> _Lane:
     return _Lane(free, state, known, jnp.array(0, jnp.int32), evaluations, yes, yes)
 
 
-def _make_step(value_fn: ValueFn, optim, tolerance: Array):
+def _make_step(value_fn: ValueFn, optim, tolerance: Array, longest: PyTree):
     def step(lane: _Lane, key: Key[Array, ""] | None) -> tuple[_Lane, Float[Array, ""]]:
         def fn(free: PyTree) -> Array:
             return value_fn(free, key)
@@ -123,7 +124,7 @@ def _make_step(value_fn: ValueFn, optim, tolerance: Array):
                 known = _get(state, "value"), _get(state, "grad")
                 evaluations = _get(state, "num_linesearch_steps", 1)
         else:
-            updates, state = optim.update(free, state, free, value_fn=fn)
+            updates, state = optim.update(free, state, free, value_fn=fn, longest=longest)
             newton = newton_state(state)
             assert newton is not None
             loss, finite = newton.value, jnp.isfinite(newton.value)

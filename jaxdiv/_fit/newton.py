@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 _COLUMNS = 32  # of a Hessian, at once
 _ESCAPE = 0.1  # the least move along a direction of negative curvature
+_SHORT = 0.01  # a step that is trusted to the model where rounding hides what it gains
 
 
 class NewtonState(NamedTuple):
@@ -19,7 +20,7 @@ class NewtonState(NamedTuple):
     The Hessian is kept as eigenvalues and eigenvectors, the gradient as `slope` along them.
     `decrement` is $\frac12 g^T H^{-1} g$, the decrease that is left in the units of the objective:
     infinite before the first evaluation and where the Hessian has a negative eigenvalue. The radius
-    is 0 once no step is short enough to decrease the objective.
+    is 0 once a step is lost in the rounding of the parameters.
     """
 
     value: Float[Array, ""]
@@ -43,8 +44,9 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
         radius: the first radius $r$, in the units of the parameters.
 
     Returns:
-        A transformation whose `update` needs `value_fn` (as `optax.lbfgs` does) and whose updates
-        are to be added as they are. The first update is zero: it evaluates the starting point.
+        A transformation whose `update` needs `value_fn` (as `optax.lbfgs` does), takes `longest`,
+        the longest step of each parameter, and whose updates are to be added as they are. The first
+        update is zero: it evaluates the starting point.
 
     Example:
         >>> import jax.numpy as jnp
@@ -82,23 +84,28 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
         params: PyTree | None = None,
         *,
         value_fn: Callable[[PyTree], Array],
+        longest: PyTree | None = None,
         **extra: Any,
     ) -> tuple[PyTree, NewtonState]:
         del updates, extra
         x, unravel = ravel_pytree(params)
         first = jnp.isinf(state.value)
-        step, reach, predicted = _propose(state)
+        step, reach, predicted = _propose(
+            state, None if longest is None else ravel_pytree(longest)[0]
+        )
         value, grad, hessian = second_order(lambda x: value_fn(unravel(x)), x + step)
-        # A NaN anywhere is one here; below its own rounding, the objective cannot judge the model.
+        # A NaN anywhere is one here.
         finite = jnp.isfinite(value + jnp.sum(grad) + jnp.sum(hessian))
+        # Of the last, short steps the objective cannot see the decrease for its own rounding.
         eps = jnp.finfo(x.dtype).eps
-        decrease = state.value - value + 16 * eps * (1 + jnp.abs(value))
+        rounding = jnp.where(reach <= _SHORT, 16 * eps * (1 + jnp.abs(value)), 0.0)
+        decrease = state.value - value + rounding
         accept = finite & (decrease >= 0.1 * predicted)
         good = accept & ((decrease >= 0.7 * predicted) | first)
-        shortest = eps * (1 + jnp.max(jnp.abs(x), initial=0.0))
-        shrunk = jnp.where(reach <= shortest, 0.0, 0.25 * reach)
         new_radius = jnp.where(good, jnp.maximum(state.radius, 3 * reach), state.radius)
-        new_radius = jnp.where(accept | first, new_radius, shrunk)
+        new_radius = jnp.where(accept | first, new_radius, 0.25 * reach)
+        shortest = 4 * eps * (1 + jnp.max(jnp.abs(x), initial=0.0))
+        new_radius = jnp.where((reach <= shortest) & ~first, 0.0, new_radius)
 
         eigenvalues, eigenvectors = eigh(jnp.where(finite, hessian, jnp.eye(x.size, dtype=x.dtype)))
         new_state = NewtonState(
@@ -116,15 +123,21 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _propose(state: NewtonState) -> tuple[Float[Array, " n"], Float[Array, ""], Float[Array, ""]]:
+def _propose(
+    state: NewtonState, longest: Float[Array, " n"] | None
+) -> tuple[Float[Array, " n"], Float[Array, ""], Float[Array, ""]]:
     """The step to try, its largest component, and the decrease that the model promises."""
-    slope, eigenvalues = state.slope, state.eigenvalues
+    slope, eigenvalues, eigenvectors = state.slope, state.eigenvalues, state.eigenvectors
     # Where it curves down, go a little way even if the slope is zero: so a saddle is left.
     least = jnp.where(_is_negative(eigenvalues), jnp.minimum(_ESCAPE, state.radius), 0.0)
     length = jnp.clip(jnp.abs(slope) / _magnitude(eigenvalues), least, state.radius)
     move = jnp.where(slope > 0, -length, length)
+    step = eigenvectors @ move
+    if longest is not None:
+        step = jnp.clip(step, -longest, longest)
+        move = step @ eigenvectors
     predicted = -jnp.sum(move * (slope + 0.5 * move * eigenvalues))
-    return state.eigenvectors @ move, jnp.max(length, initial=0.0), predicted
+    return step, jnp.max(jnp.abs(move), initial=0.0), predicted
 
 
 def _decrement(slope: Float[Array, " n"], eigenvalues: Float[Array, " n"]) -> Float[Array, ""]:

@@ -21,7 +21,7 @@ from .loop import Descent, descend
 from .newton import newton, newton_state, second_order, second_order_at
 from .objective import AbstractObjective, Plan
 from .solution import RESULTS, Certificate, Fit
-from .starts import landscape_of, units
+from .starts import landscape_of, longest_steps, units
 from .turns import count_lanes, in_turns
 
 Objective = Callable[[Any, Key[Array, ""] | None], Float[Array, ""]]
@@ -65,7 +65,7 @@ def run(
         tolerance = jnp.array(float(jnp.finfo(dtype).eps) ** (9 / 8), dtype)
 
     landscape = landscape_of(objective.target) if known else None
-    unit = units(family, free, landscape)
+    unit, longest = units(family, free, landscape), longest_steps(family, free)
     if stack is not None:
         starts = jax.vmap(lambda member: unconstrain(member)[0])(stack)
     elif options.num_starts == 1:
@@ -117,6 +117,7 @@ def run(
             keys,
             num_steps=num_steps,
             tolerance=shared[-1],
+            longest=longest,
             record=options.record,
         )
         judged = jax.vmap(functools.partial(certificate_of, shared))

@@ -11,9 +11,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from .._operand.base import AbstractDistribution, AbstractOperand
+from .._operand.base import AbstractDistribution, AbstractOperand, widen
+from .._operand.empirical import Samples
 from .constraint import map_named
 
+_LONGEST_LOG = 3.0
 _SCALE_FACTORS = ("cholesky", "positive_definite")
 
 
@@ -96,6 +98,11 @@ class Jitter(eqx.Module):
 
 def landscape_of(target: AbstractOperand) -> Landscape | None:
     """What the target says of where its mass is; None where it says nothing."""
+    if isinstance(target, Samples):
+        values = widen(target.values)
+        values = values.reshape(len(values), -1)
+        spread = _positive(jnp.std(values, 0), 1.0)
+        return Landscape(values, jnp.broadcast_to(spread, values.shape), spread)
     pieces = target.pieces() if isinstance(target, AbstractDistribution) else None
     if pieces is None:
         return None
@@ -132,6 +139,26 @@ def units(family: PyTree, free: PyTree, landscape: Landscape | None) -> PyTree:
     return map_named(unit, family, free)
 
 
+def longest_steps(family: PyTree, free: PyTree) -> PyTree:
+    """How far one step may move each free coordinate: logarithms by 3, the rest any distance.
+
+    Far from the target a location moves further and further at each step; a logarithm that did so
+    too would overflow.
+    """
+
+    def longest(name: str, constraint: str, x: Array, u: Array) -> np.ndarray | None:
+        if constraint == "fixed":
+            return None
+        dtype = np.dtype(u.dtype)
+        if constraint in _SCALE_FACTORS:
+            rows, columns = np.tril_indices(x.shape[-1])
+            limits = np.where(rows == columns, _LONGEST_LOG, np.inf).astype(dtype)
+            return np.broadcast_to(limits, u.shape)
+        return np.full(u.shape, np.inf if constraint == "real" else _LONGEST_LOG, dtype)
+
+    return map_named(longest, family, free)
+
+
 def _positive(lengths: Array, otherwise: Array | float) -> Array:
     return jnp.where(jnp.isfinite(lengths) & (lengths > 0), lengths, otherwise)
 
@@ -144,5 +171,11 @@ def _lay(
     lead = x.shape[: x.ndim - len(event)]
     if x.shape != (*lead, *event) or math.prod(event) != values.shape[-1]:
         return jnp.mean(values[index % len(values)])  # one parameter for all coordinates
-    rows = (index + jnp.arange(math.prod(lead))) % len(values)
+    # Coprime with the length, so that centres in order are visited far apart, and all of them.
+    stride = next(
+        k
+        for k in range(max(1, (5 * len(values)) // 13), 2 * len(values) + 1)
+        if math.gcd(k, len(values)) == 1
+    )
+    rows = stride * (index + jnp.arange(math.prod(lead))) % len(values)
     return values[rows].reshape(x.shape)

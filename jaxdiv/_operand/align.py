@@ -105,6 +105,13 @@ def _(functional, p, q):
     return jnp.where(skip, 0.0, jnp.where(bad, jnp.nan, loss))
 
 
+@rule(Entropy, Labels)
+def _(functional, p):
+    if p.smoothing is None:
+        return jnp.zeros(p.batch_shape)
+    return functional.integrate(align_one(p))
+
+
 @rule(Entropy, Masses)
 def _(functional, p):
     raise TypeError("entropy of `masses` is not defined: normalise them and tag them `probs`.")

@@ -122,8 +122,8 @@ class Mixture(AbstractWrapper):
         per_component = max(2, math.ceil(n / self.num_components))
         draws = self._component_draws(key, (per_component,))
         draws = jnp.moveaxis(draws, -1 - len(self.event_shape), 0)
-        weights = jnp.moveaxis(self.mixing.mass(None), -1, 0)
-        return jnp.broadcast_to(weights, (self.num_components, *self.batch_shape)), draws
+        weights = jnp.broadcast_to(self.mixing.mass(None), (*self.batch_shape, self.num_components))
+        return jnp.moveaxis(weights, -1, 0), draws
 
     def translate(self, by):
         if isinstance(self.components, tuple):
@@ -212,5 +212,11 @@ def _one_dimensional(centres: Array, scales: Array) -> tuple[Array, Array, Array
         return centres[:0, ..., None], scales[:0, ..., None, None], points[..., None]
     order = jnp.argsort(centres, 0)
     c, s = (jnp.take_along_axis(x, order, 0) for x in (centres, scales))
-    crossings = (c[:-1] * s[1:] + c[1:] * s[:-1]) / (s[:-1] + s[1:])
-    return centres[..., None], scales[..., None, None], crossings[..., None]
+    (a, b), (low, high), gap = (c[:-1], c[1:]), (s[:-1], s[1:]), jnp.diff(c, axis=0)
+    inner = (a * high + b * low) / (low + high)
+    far = abs(high - low) > 0.05 * (low + high)
+    outer = jnp.where(far, (a * high - b * low) / jnp.where(far, high - low, 1.0), inner)
+    # There the log-density bends, within the inverse of the change of its slope.
+    bend = 3 * jnp.minimum(low * high / jnp.where(gap > 0, gap, 1.0), low + high)
+    points = jnp.concatenate([x + k * bend for x in (inner, outer) for k in (-1, 0, 1)])
+    return centres[..., None], scales[..., None, None], points[..., None]
