@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from ._estimator.base import AbstractEstimator, Estimate
@@ -304,4 +305,6 @@ def _evaluate(
     if isinstance(base, (int, float)) and not (base > 0 and base != 1):
         raise ValueError(f"base must be positive and not 1, got {base}.")
     value = (Exact() if estimator is None else estimator).estimate(functional, operands, key).value
-    return value if base is None else value / math.log(base)
+    if base is None:
+        return value
+    return value / (math.log(base) if isinstance(base, (int, float)) else jnp.log(base))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from ._operand.base import fits
+from ._operand.base import fits, widen
 
 
 def mean(
@@ -41,7 +41,7 @@ def mean(
         >>> print(jd.mean(jnp.array([1.0, 3.0, jnp.nan]), where=jnp.array([True, True, False])))
         2.0
     """
-    values = jnp.asarray(values)
+    values = widen(values)
     shape = values.shape
     mass = jnp.ones(shape, values.dtype)
     for name, given in (("where", where), ("weights", weights)):

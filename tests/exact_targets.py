@@ -1,8 +1,8 @@
-r"""Two-mode targets and their KL divergences to Gaussians, computed without jaxdiv (SciPy, float64).
+r"""Two-mode targets and their KL divergences to Gaussians, without jaxdiv (SciPy, float64).
 
 Where the components share a covariance $S$, $\log p$ is a quadratic plus the logarithm of a sum of
-$e^{a_k^T x + b_k}$; with two components at $\\pm m$ that sum depends on $m^T S^{-1} x$ alone, so every
-expectation under a Gaussian, in any dimension, is one integral on a line.
+$e^{a_k^T x + b_k}$; with two components at $\pm m$ that sum depends on $m^T S^{-1} x$ alone, so
+every expectation under a Gaussian, in any dimension, is one integral on a line.
 """
 
 from typing import NamedTuple

@@ -91,7 +91,7 @@ def test_rebuild_transforms(case):
 
     def total(free):
         members = jax.tree.leaves(eqx.filter(rebuild(free), eqx.is_inexact_array))
-        return sum(jnp.sum(jnp.sin(leaf)) for leaf in members)
+        return jnp.sum(jnp.stack([jnp.sum(jnp.sin(leaf)) for leaf in members]))
 
     stacked = jax.tree.map(lambda x: jnp.stack([x, x + 0.1]), free)
     vmapped = jax.vmap(total)(stacked)

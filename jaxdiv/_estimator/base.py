@@ -7,7 +7,8 @@ import equinox as eqx
 from jaxtyping import Array, Float, Key
 
 from .._functional.base import AbstractFunctional
-from .._operand.base import AbstractOperand
+from .._operand.base import AbstractDistribution, AbstractOperand
+from .._operand.discrete import AbstractDiscrete, Masses
 
 
 class Estimate(eqx.Module):
@@ -47,7 +48,16 @@ class AbstractEstimator(eqx.Module):
 def check_normalisation(
     functional: AbstractFunctional, operands: tuple[Any, ...], normalize: bool
 ) -> None:
-    """Raises where an unnormalised operand has no meaning."""
+    """Raises for operands without common outcomes, or where an unnormalised one has no meaning."""
+    for d in operands:
+        if not isinstance(d, AbstractDistribution | AbstractDiscrete) or isinstance(d, Masses):
+            raise TypeError(
+                f"{type(d).__name__} has no density to draw from or to integrate: use its closed "
+                "forms (`estimator=None`)."
+            )
+    if len({(isinstance(d, AbstractDiscrete), d.event_shape) for d in operands}) > 1:
+        names = " and ".join(f"{type(d).__name__} {d.event_shape}" for d in operands)
+        raise ValueError(f"the operands have no outcomes in common: {names} (event shapes).")
     if normalize:
         return
     if not operands[0].normalized:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
+from .._operand.mixture import Mixture
+
 
 class AbstractGradient(eqx.Module):
     """Draws from a distribution and makes its terms carry the right gradient."""
@@ -56,7 +58,8 @@ class StickTheLanding(AbstractGradient):
     r"""Pathwise, without the score of the drawn density (Roeder, Wu & Duvenaud 2017).
 
     The part that is left out has mean zero, and what is left vanishes draw by draw where $P = Q$.
-    Right only where the terms are linear in the log-ratio: KL.
+    Right only where the terms are linear in the log-ratio: KL. First derivatives only: those of
+    second order lack what the first leaves out.
 
     Example:
         >>> import jax, jaxdiv as jd
@@ -131,7 +134,10 @@ def _(primals, tangents):
 
 
 def _need_reparameterized(dist: Any) -> None:
-    if not dist.reparameterized:
+    parts = (dist,)
+    if isinstance(dist, Mixture):
+        parts = dist.components if isinstance(dist.components, tuple) else (dist.components,)
+    if not all(part.reparameterized for part in parts):
         raise TypeError(
             f"draws of {type(dist).__name__} cannot be differentiated: use gradient=Score()."
         )

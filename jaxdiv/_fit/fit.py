@@ -11,7 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from .._operand.base import AbstractOperand
+from .._estimator.gradients import StickTheLanding
+from .._estimator.monte_carlo import FixedDraws
+from .._operand.base import AbstractDistribution, AbstractOperand
+from .._operand.discrete import AbstractDiscrete
 from .constraint import as_parameters
 from .objective import AbstractObjective
 from .program import Objective, Options, run, split
@@ -51,7 +54,8 @@ def fit(
         num_steps: the most steps; by default 200, or with Adam 2,000, all of which are taken.
         starts: how many members to start from (the first is `family`, the others are drawn by
             `jitter`), or the members themselves, stacked along a leading axis of every field.
-        key: needed for several drawn starts and for a sampled objective.
+        key: needed for several drawn starts and for a sampled objective. A bare function that uses
+            its key gets another one at each step.
         tolerance: a start stops when the decrease that its next step promises is at most this many
             nats: $\frac12 g^T H^{-1} g$ with `newton`, $|g^T \Delta|$ with any other optimiser. By
             default $\epsilon^{9/8}$ of the floating type: 2e-18 or 2e-8.
@@ -86,6 +90,12 @@ def fit(
             "fit: nothing is known of this objective, so `optim` must be given: jaxdiv.newton() or "
             "optax.lbfgs() if it is deterministic, optax.adam(...) if it is not."
         )
+    if optim is None and known and isinstance(objective.estimator, FixedDraws):
+        if isinstance(objective.estimator.gradient, StickTheLanding):
+            raise ValueError(
+                "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
+                "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
+            )
     family = as_parameters(family)
     num_starts = _count(starts)
     if num_starts is None:
@@ -95,6 +105,13 @@ def fit(
             f"fit: the family has batch shape {family.batch_shape}, and a fit is of one member: "
             "vmap `fit` over a batch of problems, or pass a stack of starting points as `starts=`."
         )
+    target = objective.target if known else None
+    if isinstance(target, AbstractDistribution | AbstractDiscrete) and target.batch_shape != ():
+        raise ValueError(
+            f"fit: the target has batch shape {target.batch_shape}: vmap `fit` over the batch."
+        )
+    if num_steps is not None and num_steps < 1:
+        raise ValueError(f"fit: `num_steps` must be positive, got {num_steps}.")
     stochastic = known and not objective.deterministic
     if key is None and (stochastic or (num_starts or 1) > 1):
         why = "the objective is sampled" if stochastic else f"{num_starts} starts are drawn"

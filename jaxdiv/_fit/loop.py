@@ -54,8 +54,9 @@ def descend(
     r"""Minimises from each start, in one loop whose body is one vmapped step.
 
     A lane stops where the decrease that its step promises, $|g^T \Delta|$ (with `newton` the
-    decrement $\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite. A
-    `longest` bounds the steps of `newton` for each free coordinate. A key is folded with the number of the step; without one the objective gets None.
+    decrement $\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite.
+    `longest` bounds the steps of `newton` along each free coordinate. A key is folded with the
+    number of the step; without one the objective gets None.
     """
     step = _make_step(value_fn, optim, tolerance, longest)
     lanes = jax.vmap(lambda free, key: _begin(value_fn, optim, free, key))(starts, keys)

@@ -56,7 +56,7 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
         ...     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
         >>> optim, x = jd.newton(), jnp.array([-1.0, 1.0])
         >>> state = optim.init(x)
-        >>> for _ in range(25):
+        >>> for _ in range(30):
         ...     updates, state = optim.update(None, state, x, value_fn=rosenbrock)
         ...     x = optax.apply_updates(x, updates)
         >>> print(x)
@@ -102,9 +102,9 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
         decrease = state.value - value + rounding
         accept = finite & (decrease >= 0.1 * predicted)
         good = accept & ((decrease >= 0.7 * predicted) | first)
-        new_radius = jnp.where(good, jnp.maximum(state.radius, 3 * reach), state.radius)
+        new_radius = jnp.where(good, jnp.maximum(state.radius, 2 * reach), state.radius)
         new_radius = jnp.where(accept | first, new_radius, 0.25 * reach)
-        shortest = 4 * eps * (1 + jnp.max(jnp.abs(x), initial=0.0))
+        shortest = 64 * eps * (1 + jnp.max(jnp.abs(x), initial=0.0))
         new_radius = jnp.where((reach <= shortest) & ~first, 0.0, new_radius)
 
         eigenvalues, eigenvectors = eigh(jnp.where(finite, hessian, jnp.eye(x.size, dtype=x.dtype)))

@@ -22,7 +22,7 @@ from .newton import newton, newton_state, second_order, second_order_at
 from .objective import AbstractObjective, Plan
 from .solution import RESULTS, Certificate, Fit
 from .starts import landscape_of, longest_steps, units
-from .turns import count_lanes, in_turns
+from .turns import count_lanes, in_turns, uses_key
 
 Objective = Callable[[Any, Key[Array, ""] | None], Float[Array, ""]]
 
@@ -30,6 +30,7 @@ _NEWTON = newton()
 _LBFGS = optax.lbfgs()
 _MOST_NEWTON = 32  # parameters, beyond which the Hessian costs more than it saves
 _MOST_PARAMETERS = 2048  # of which a fit can be judged, by its Hessian
+_JUDGE = 2**31 - 1  # folded into the key of an objective that must judge itself: no step's number
 _EXACT = Exact | Enumerate
 
 
@@ -55,12 +56,11 @@ def run(
     objective, family, stack, jitter = join(dynamic, options.static)
     known = isinstance(objective, AbstractObjective)
     plan = objective.plan(family) if known else None
-    stochastic = not objective.deterministic if known else key is not None
     free, rebuild = unconstrain(family)
     leaves = jax.tree.leaves(free)
+    if not leaves:
+        raise ValueError(f"fit: {type(family).__name__} has no free parameters.")
     size, dtype = sum(leaf.size for leaf in leaves), jnp.result_type(*leaves)
-    optim, num_steps = _choose(options, size, stochastic)
-    margins, same = _margins(plan, size, dtype, stochastic), _is_its_own_judge(plan, stochastic)
     if tolerance is None:
         tolerance = jnp.array(float(jnp.finfo(dtype).eps) ** (9 / 8), dtype)
 
@@ -74,9 +74,6 @@ def run(
         starts = jitter.draw(family, free, landscape, options.num_starts, key)
     starts = jax.tree.map(jnp.divide, starts, unit)
     num = jax.tree.leaves(starts)[0].shape[0]
-    keys = None
-    if stochastic and key is not None:
-        keys = jr.split(jr.fold_in(key, num), num)
 
     # What a turn sees is passed to it, never closed over. Inner jits are traced once, however often
     # they are called and transformed.
@@ -98,7 +95,24 @@ def run(
         objective = join(dynamic, options.static)[0]
         if known:
             return objective.evaluate(member(rebuild, unit, scaled))
-        return value(shared, scaled, None if key is None else jr.fold_in(key, num_steps))
+        return value(shared, scaled, None if key is None else jr.fold_in(key, _JUDGE))
+
+    first = jax.tree.map(lambda x: x[0], starts)
+    shape = jax.eval_shape(value, shared, first, key).shape
+    if shape != ():
+        raise ValueError(
+            f"fit: the objective has shape {shape} and must be a scalar: vmap `fit` over a batch."
+        )
+    if known:
+        stochastic = not objective.deterministic
+    else:
+        stochastic = key is not None and uses_key(value, shared, first, key)
+    keys = None
+    if stochastic and key is not None:
+        keys = jr.split(jr.fold_in(key, num), num)
+    optim, num_steps = _choose(options, size, stochastic)
+    margins, same = _margins(plan, size, dtype, stochastic), _is_its_own_judge(plan, stochastic)
+    lanes = count_lanes(value, shared, first, key)
 
     def certificate_of(shared: tuple, scaled: PyTree, opt_state: PyTree, key) -> Certificate:
         state = newton_state(opt_state)
@@ -123,8 +137,6 @@ def run(
         judged = jax.vmap(functools.partial(certificate_of, shared))
         return descent, judged(descent.free, descent.opt_state, keys)
 
-    first = jax.tree.map(lambda x: x[0], (starts, keys))
-    lanes = count_lanes(value, shared, *first)
     descent, certificate = in_turns(solve, shared, (starts, keys), num, lanes)
 
     values = jnp.where(jnp.isnan(certificate.value), jnp.inf, certificate.value)
@@ -168,11 +180,10 @@ def _margins(plan: Plan | None, size: int, dtype: Any, stochastic: bool) -> Marg
 
 
 def _choose(options: Options, size: int, stochastic: bool):
-    if not 0 < size <= _MOST_PARAMETERS:
+    if size > _MOST_PARAMETERS:
         raise ValueError(
-            f"fit: a family of {size} free parameters; it takes at least 1, and at most "
-            f"{_MOST_PARAMETERS}, since an optimum is judged by its Hessian: beyond, use "
-            "`unconstrain` in a loop of your own."
+            f"fit: the family has {size} free parameters, and its optima are judged by their "
+            f"Hessians: at most {_MOST_PARAMETERS}. Use `unconstrain` in a loop of your own."
         )
     if options.optim is not None:
         return optax.with_extra_args_support(options.optim), options.num_steps or 1000
@@ -189,8 +200,8 @@ def _adam(num_steps: int) -> optax.GradientTransformation:
 
 def _explain(descent: Descent, certificate: Certificate, margins: Margins) -> RESULTS:
     """The reason for each start."""
-    finite = descent.finite & jnp.isfinite(certificate.decrement)
-    flat = (certificate.decrement <= margins.gain) | (certificate.curvature <= 0)
+    finite = descent.finite & jnp.isfinite(certificate.value) & ~jnp.isnan(certificate.decrement)
+    flat = certificate.decrement <= margins.gain
 
     def one(is_optimum, finite, stopped, flat):
         reason = RESULTS.where(flat, RESULTS.not_an_optimum, RESULTS.stalled)

@@ -40,9 +40,17 @@ class Jitter(eqx.Module):
         log_spread: $s$ of the logarithms of scales, and of all other fields.
 
     Example:
-        >>> import jaxdiv as jd
-        >>> jd.Jitter(spread=2.0)
-        Jitter(spread=2.0, log_spread=0.5)
+        >>> import jax, jaxdiv as jd
+        >>> wide = jd.Jitter(spread=2.0)
+        >>> found = jd.fit(
+        ...     jd.reverse_kl(jd.Normal(3.0, 1.0)),
+        ...     jd.Normal(0.0, 1.0),
+        ...     starts=4,
+        ...     key=jax.random.key(0),
+        ...     jitter=wide,
+        ... )
+        >>> print(f"{found.distribution.loc:.3f}")
+        3.000
     """
 
     spread: float = 1.0
@@ -127,7 +135,7 @@ def units(family: PyTree, free: PyTree, landscape: Landscape | None) -> PyTree:
     def unit(name: str, constraint: str, x: Array, u: Array) -> Array | None:
         if constraint == "fixed":
             return None
-        if landscape is None or not (name == "loc" or constraint == "cholesky"):
+        if landscape is None or not (name == "loc" or constraint in _SCALE_FACTORS):
             return jnp.ones_like(u)
         spread = landscape.spread[None].astype(u.dtype)
         if name == "loc":

@@ -24,6 +24,14 @@ def count_lanes(fn: Callable[..., Any], *args: Any) -> int:
     return max(1, min(most, _BUDGET.get(backend, _DEVICE_BUDGET) // max(1, size)))
 
 
+def uses_key(fn: Callable[..., Any], *args: Any) -> bool:
+    """Whether a jitted `fn` does anything with the key that is its last argument."""
+    (call,) = jax.make_jaxpr(fn)(*args).jaxpr.eqns
+    body = call.params["jaxpr"].jaxpr
+    key = body.invars[-1]
+    return any(v is key for e in body.eqns for v in e.invars)
+
+
 def in_turns(
     solve: Callable[[PyTree, PyTree], PyTree], shared: PyTree, inputs: PyTree, num: int, lanes: int
 ) -> PyTree:

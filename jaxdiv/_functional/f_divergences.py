@@ -271,9 +271,7 @@ class FDivergence(AbstractDivergence):
         """`f(exp(r))`, and where its limits serve instead: at underflow and at overflow."""
         near = abs(r) < 0.5
         outside = abs(r) > _log_max(r.dtype) - 2
-        u = jnp.where(
-            near, 1 + expm1(jnp.where(near, r, 0.0)), jnp.exp(jnp.where(outside, 0.0, r))
-        )
+        u = jnp.where(near, 1 + expm1(jnp.where(near, r, 0.0)), jnp.exp(jnp.where(outside, 0.0, r)))
         outside = outside | jnp.isinf(self.f(jax.lax.stop_gradient(u)))
         return self.f(jnp.where(outside, 1.0, u)), outside & (r < 0), outside & (r > 0)
 

@@ -1,6 +1,7 @@
 """`align`: the one place that knows logits, probabilities, temperatures and masks."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array
 
 from .._estimator.rules import rule
@@ -23,6 +24,10 @@ def align(p: AbstractDiscrete, q: AbstractDiscrete) -> Pair:
     num_classes = _num_classes(p, q)
     log_p, log_q = p.log_mass(num_classes), q.log_mass(num_classes)
     mass_p, mass_q = p.mass(num_classes), q.mass(num_classes)
+    padding = [d.ignored()[..., None] for d in (p, q) if isinstance(d, Labels)]
+    for skip in padding:  # a row that is ignored has no mass on either side
+        log_p, log_q = (jnp.where(skip, -jnp.inf, x) for x in (log_p, log_q))
+        mass_p, mass_q = (jnp.where(skip, 0.0, x) for x in (mass_p, mass_q))
     if isinstance(p, Logits) and isinstance(q, Logits):
         r = log_ratio(*_both_scores(p, q), axis_name=_axis_name(p, q))
     elif isinstance(p, Probs | Masses) and isinstance(q, Probs | Masses):
@@ -95,13 +100,16 @@ def _(functional, p, q):
 @rule(KL, Labels, Logits)  # the entropy of a label is zero
 @rule(CrossEntropy, Labels, Logits)
 def _(functional, p, q):
-    size = _num_classes(p, q)
-    if p.smoothing is not None or q.axis_name is not None:
+    if p.smoothing is not None:
         return functional.integrate(align(p, q))
-    skip, bad = p.ignored(), p.out_of_range(size)
+    # Labels are whole where the class axis of `q` is split: they count over all shards.
+    shards = 1 if q.axis_name is None else lax.axis_size(q.axis_name)
+    local = _num_classes(p, q) if shards == 1 else q.num_outcomes
+    skip, bad = p.ignored(), p.out_of_range(local * shards)
     y = jnp.where(skip | bad, 0, p.values)
-    scores = jnp.broadcast_to(q.scores(), (*jnp.broadcast_shapes(y.shape, q.batch_shape), size))
-    loss = cross_entropy_labels(jnp.broadcast_to(y, scores.shape[:-1]), scores)
+    scores = jnp.broadcast_to(q.scores(), (*jnp.broadcast_shapes(y.shape, q.batch_shape), local))
+    y = jnp.broadcast_to(y, scores.shape[:-1])
+    loss = cross_entropy_labels(y, scores, axis_name=q.axis_name)
     return jnp.where(skip, 0.0, jnp.where(bad, jnp.nan, loss))
 
 

@@ -25,10 +25,11 @@ def field(*, constraint: str = "real", event_ndim: int = 0, **kwargs: Any) -> An
 
 
 def floating(*values: Any) -> tuple[Array, ...]:
-    """The arguments as floating arrays of one dtype; Python numbers are weak."""
+    """The arguments as floating arrays of one dtype, widened; Python numbers are weak."""
     dtype = jnp.result_type(*values)
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
+    dtype = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
     return tuple(jnp.asarray(value, dtype) for value in values)
 
 
@@ -67,7 +68,10 @@ class AbstractDistribution(AbstractOperand):
     its closed forms stand in the same file, registered with `rule`.
     """
 
-    reparameterized: eqx.AbstractClassVar[bool]
+    @property
+    @abc.abstractmethod
+    def reparameterized(self) -> bool:
+        """Whether `sample` is differentiable in every parameter."""
 
     @property
     @abc.abstractmethod

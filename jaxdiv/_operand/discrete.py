@@ -69,7 +69,11 @@ class Logits(AbstractDiscrete):
             z = jnp.where(self.where, z, 0)
         z = widen(z)
         if self.temperature is not None:
-            z = z / widen(self.temperature)
+            zero = z == -jnp.inf  # whatever the temperature: no slope in it
+            temperature = jnp.asarray(self.temperature)
+            if not jnp.issubdtype(temperature.dtype, jnp.floating):
+                temperature = temperature.astype(z.dtype)
+            z = jnp.where(zero, -jnp.inf, jnp.where(zero, 0.0, z) / widen(temperature))
         return z if self.where is None else jnp.where(self.where, z, -jnp.inf)
 
     @property
@@ -152,6 +156,8 @@ class LogProbs(AbstractDiscrete):
 class Masses(AbstractDiscrete):
     """A positive measure: its total is part of its meaning. Made by `masses`."""
 
+    normalized: ClassVar[bool] = False
+
     values: Float[Array, "*batch V"] = field(constraint="positive", event_ndim=1)
     where: Bool[Array, "*batch V"] | None = field(constraint="fixed", event_ndim=1, default=None)
     axis_name: str | None = eqx.field(static=True, default=None)
@@ -200,6 +206,7 @@ class Labels(AbstractDiscrete):
     def out_of_range(self, num_classes: int) -> Bool[Array, "*batch"]:
         """Which rows name no class."""
         y = jnp.asarray(self.values)
+        y = y.astype(jnp.promote_types(y.dtype, jnp.int32))  # V may not fit the labels' own type
         return ((y < 0) | (y >= num_classes)) & ~self.ignored()
 
     def mass(self, num_classes):

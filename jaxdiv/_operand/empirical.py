@@ -98,8 +98,11 @@ def _(functional, p, q):
 
 @rule(CrossEntropy, Samples, AbstractDistribution)
 def _(functional, p, q):
-    _check_event("samples", jnp.shape(p.values)[1:], q)
-    return p.average(-q.log_prob(widen(p.values)))
+    x = widen(p.values)
+    _check_event("samples", x.shape[1:], q)
+    lead = x.ndim - 1 - len(q.event_shape)  # batch axes of the samples; q may have more of them
+    extra = (1,) * (len(q.batch_shape) - lead)
+    return p.average(-q.log_prob(x.reshape(x.shape[0], *extra, *x.shape[1:])))
 
 
 def _check_event(name: str, shape: tuple[int, ...], q: AbstractDistribution) -> None:

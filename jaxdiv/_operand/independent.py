@@ -1,6 +1,6 @@
 """Batch axes as parts of one outcome."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,7 +30,6 @@ class Independent(AbstractWrapper):
 
     base: AbstractDistribution
     ndims: int = eqx.field(static=True)
-    reparameterized: ClassVar[bool] = True
 
     def __check_init__(self):
         if not isinstance(self.ndims, int) or self.ndims < 1:
@@ -49,6 +48,10 @@ class Independent(AbstractWrapper):
     def event_shape(self):
         shape = self.base.batch_shape
         return shape[len(shape) - self.ndims :] + self.base.event_shape
+
+    @property
+    def reparameterized(self):
+        return self.base.reparameterized
 
     @property
     def normalized(self):

@@ -36,7 +36,7 @@ class Mixture(AbstractWrapper):
 
     mixing: AbstractDiscrete
     components: AbstractDistribution | tuple[AbstractDistribution, ...]
-    reparameterized: ClassVar[bool] = True
+    reparameterized: ClassVar[bool] = False  # in strata it is, where its components are
 
     @property
     def num_components(self) -> int:
@@ -54,6 +54,8 @@ class Mixture(AbstractWrapper):
     @property
     def batch_shape(self):
         weights = self.mixing.num_outcomes
+        if not self.mixing.normalized:
+            raise ValueError("Mixture: the weights must sum to 1; tag them `probs` or `logits`.")
         if weights != self.num_components:
             raise ValueError(f"Mixture: {weights} weights for {self.num_components} components.")
         if isinstance(self.components, tuple):

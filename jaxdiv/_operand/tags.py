@@ -137,6 +137,8 @@ def labels(
             raise TypeError(
                 f"labels: expected integers, got {y.dtype}. Tag soft labels with `probs(...)`."
             )
+    if not is_prefix_leaf(smoothing) and jnp.ndim(smoothing) != 0:
+        raise ValueError(f"labels: smoothing must be one number, got shape {jnp.shape(smoothing)}.")
     if check and num_classes is None:
         raise ValueError("labels: check=True needs `num_classes=`.")
     return _validated(
