@@ -159,6 +159,25 @@ FUNCTIONALS = [
 DIVERGENCES = [f for f in FUNCTIONALS if f.is_divergence]
 
 
+def named(*names: str) -> list[Functional]:
+    return [f for f in FUNCTIONALS if f.name in names]
+
+
+def evaluate(functionals: list[Functional], p: Any, q: Any, **kwargs) -> Any:
+    """All of them, on a new first axis; those of Renyi are compiled once for all orders."""
+    others = [f for f in functionals if not isinstance(f.value, jd.Renyi)]
+    values = {f.name: f(p, q, **kwargs) for f in others}
+    renyis = [f for f in functionals if isinstance(f.value, jd.Renyi)]
+    if renyis:
+        floats = [jnp.asarray(x) for x in jax.tree.leaves((p, q)) if jnp.result_type(x) != int]
+        single = any(x.dtype.itemsize <= 4 for x in floats if jnp.issubdtype(x, jnp.floating))
+        dtype = jnp.float32 if single else jnp.float64
+        orders = jnp.asarray([f.value.order for f in renyis], dtype)
+        stacked = jax.vmap(lambda order: jd.renyi(p, q, order, **kwargs))(orders)
+        values |= {f.name: value for f, value in zip(renyis, stacked, strict=True)}
+    return jnp.stack(jnp.broadcast_arrays(*(values[f.name] for f in functionals)))
+
+
 # Discrete operands.
 
 
