@@ -14,7 +14,7 @@ def mean(
     where: Bool[ArrayLike, "*batch"] | None = None,
     weights: Float[ArrayLike, "*batch"] | None = None,
     count: Float[ArrayLike, ""] | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
     segment_ids: Int[Array, " n"] | None = None,
     num_segments: int | None = None,
 ) -> Float[Array, ""] | Float[Array, " num_segments"]:

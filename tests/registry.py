@@ -4,6 +4,9 @@ A new one is tested by being listed here. References are the textbook definition
 nothing of the package.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportAssignmentType=false, reportOptionalIterable=false, reportGeneralTypeIssues=false
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,7 +172,8 @@ def evaluate(functionals: list[Functional], p: Any, q: Any, **kwargs) -> Any:
     values = {f.name: f(p, q, **kwargs) for f in others}
     renyis = [f for f in functionals if isinstance(f.value, jd.Renyi)]
     if renyis:
-        floats = [jnp.asarray(x) for x in jax.tree.leaves((p, q)) if jnp.result_type(x) != int]
+        leaves = [jnp.asarray(x) for x in jax.tree.leaves((p, q))]
+        floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact) or x.dtype == bool]
         single = any(x.dtype.itemsize <= 4 for x in floats if jnp.issubdtype(x, jnp.floating))
         dtype = jnp.float32 if single else jnp.float64
         orders = jnp.asarray([f.value.order for f in renyis], dtype)

@@ -54,7 +54,7 @@ def test_never_nan(form, name):
         np.testing.assert_array_equal(jnp.isinf(values)[:6], MISSED[:6])
     if name in ("tv", "js", "js 0.3", "hellinger"):
         assert (values <= 1 + 1e-6).all()
-    if name != "cross-entropy":
+    if name not in ("cross-entropy", "tv"):  # of which one is not zero, the other has a kink
         assert values[4] == 0 and not any(slope[4].any() for slope in slopes)
 
 
@@ -87,7 +87,7 @@ def test_masked_entries_may_hold_nan():
         lambda z: jd.kl(jd.logits(z, where=where), jd.logits(w, where=where))
     )(z)
     want = jd.kl(jd.logits(z[:2]), jd.logits(w[:2]))
-    assert value == pytest.approx(want, rel=1e-14)
+    assert float(value) == pytest.approx(float(want), rel=1e-14)
     assert not jnp.isnan(slope).any() and slope[2] == 0
 
 

@@ -1,5 +1,8 @@
 """Operands: what the constructors take and refuse, shapes, dtypes, masks, prefix trees, checks."""
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportAssignmentType=false, reportOptionalIterable=false, reportGeneralTypeIssues=false
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp

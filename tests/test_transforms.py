@@ -1,5 +1,8 @@
 """Under jit, vmap, vmap of vmap, scan and two derivatives, and on a mesh."""
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportAssignmentType=false, reportOptionalIterable=false, reportGeneralTypeIssues=false
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -90,12 +90,13 @@ def fit(
             "fit: nothing is known of this objective, so `optim` must be given: jaxdiv.newton() or "
             "optax.lbfgs() if it is deterministic, optax.adam(...) if it is not."
         )
-    if optim is None and known and isinstance(objective.estimator, FixedDraws):
-        if isinstance(objective.estimator.gradient, StickTheLanding):
-            raise ValueError(
-                "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
-                "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
-            )
+    estimator = objective.estimator if known else None
+    held = isinstance(estimator, FixedDraws) and isinstance(estimator.gradient, StickTheLanding)
+    if optim is None and held:
+        raise ValueError(
+            "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
+            "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
+        )
     family = as_parameters(family)
     num_starts = _count(starts)
     if num_starts is None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from .._special import expm1, js_kernel, psi, tanh
@@ -33,7 +34,9 @@ class TotalVariation(AbstractDivergence):
     needs_normalized: ClassVar[bool] = True
 
     def integrate(self, pair):
-        return pair.total(0.5 * abs(pair.difference))
+        # The derivative of `abs` at 0 is 1 in JAX.
+        sign = lax.stop_gradient(jnp.sign(pair.difference))
+        return pair.total(0.5 * sign * pair.difference)
 
     def terms(self, draws):
         return jax.nn.relu(-expm1(-draws.r))
@@ -272,7 +275,7 @@ class FDivergence(AbstractDivergence):
         near = abs(r) < 0.5
         outside = abs(r) > _log_max(r.dtype) - 2
         u = jnp.where(near, 1 + expm1(jnp.where(near, r, 0.0)), jnp.exp(jnp.where(outside, 0.0, r)))
-        outside = outside | jnp.isinf(self.f(jax.lax.stop_gradient(u)))
+        outside = outside | jnp.isinf(self.f(lax.stop_gradient(u)))
         return self.f(jnp.where(outside, 1.0, u)), outside & (r < 0), outside & (r > 0)
 
     def reverse_terms(self, draws):

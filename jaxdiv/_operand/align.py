@@ -105,7 +105,7 @@ def _(functional, p, q):
     # Labels are whole where the class axis of `q` is split: they count over all shards.
     shards = 1 if q.axis_name is None else lax.axis_size(q.axis_name)
     local = _num_classes(p, q) if shards == 1 else q.num_outcomes
-    skip, bad = p.ignored(), p.out_of_range(local * shards)
+    skip, bad = p.ignored(), p.out_of_range(int(local or 0) * shards)
     y = jnp.where(skip | bad, 0, p.values)
     scores = jnp.broadcast_to(q.scores(), (*jnp.broadcast_shapes(y.shape, q.batch_shape), local))
     y = jnp.broadcast_to(y, scores.shape[:-1])

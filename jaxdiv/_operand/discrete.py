@@ -206,7 +206,8 @@ class Labels(AbstractDiscrete):
     def out_of_range(self, num_classes: int) -> Bool[Array, "*batch"]:
         """Which rows name no class."""
         y = jnp.asarray(self.values)
-        y = y.astype(jnp.promote_types(y.dtype, jnp.int32))  # V may not fit the labels' own type
+        if y.dtype.itemsize < 4:  # the number of classes may not fit the labels' own type
+            y = y.astype(jnp.int32)
         return ((y < 0) | (y >= num_classes)) & ~self.ignored()
 
     def mass(self, num_classes):
