@@ -327,23 +327,35 @@ OBSERVATIONS = [
 ]
 
 
-def moments(dist: Any) -> tuple[Any, Any] | None:
-    """Mean and covariance (mpmath matrices) of a normal distribution of any kind, or None."""
+def moments(dist: Any, moved: tuple[str, int, Any] = ("", 0, 0)) -> tuple[Any, Any]:
+    """Mean and covariance (mpmath) of a normal distribution of any kind, an entry of it moved."""
+
+    def read(owner, name):
+        values = exact(getattr(owner, name))
+        if name == moved[0]:
+            values[moved[1]] += moved[2]
+        return values
+
     match dist:
         case jd.Normal():
-            return mp.matrix(exact(dist.loc)), mp.matrix(exact(dist.scale)) ** 2
+            return mp.matrix(read(dist, "loc")), mp.matrix(read(dist, "scale")) ** 2
         case jd.Independent(base=jd.Normal()):
-            base = dist.base
-            return mp.matrix(exact(base.loc)), mp.diag([s * s for s in exact(base.scale)])
+            loc, scale = read(dist.base, "loc"), read(dist.base, "scale")
+            return mp.matrix(loc), mp.diag([s * s for s in scale])
         case jd.MultivariateNormal():
-            loc = exact(dist.loc)
-            given = dist.covariance_matrix if dist.scale_tril is None else dist.scale_tril
-            entries = mp.matrix(len(loc), len(loc))
-            for i, row in enumerate(np.asarray(given)):
-                for j, v in enumerate(exact(row)):
-                    entries[i, j] = v if dist.scale_tril is None or j <= i else 0
-            return mp.matrix(loc), entries if dist.scale_tril is None else entries * entries.T
-    return None
+            loc = mp.matrix(read(dist, "loc"))
+            size = len(loc)
+            given = "covariance_matrix" if dist.scale_tril is None else "scale_tril"
+            flat = read(dist, given)
+            full = mp.matrix([flat[i * size : (i + 1) * size] for i in range(size)])
+            if dist.scale_tril is None:
+                return loc, (full + full.T) / 2
+            lower = mp.matrix(size, size)
+            for i in range(size):
+                for j in range(i + 1):
+                    lower[i, j] = full[i, j]
+            return loc, lower * lower.T
+    raise AssertionError(type(dist))
 
 
 def normal_reference(functional: Any, *pairs: Any) -> Any:

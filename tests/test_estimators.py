@@ -104,7 +104,7 @@ def test_unnormalised_targets():
     unnormalised = jd.LogDensity(log_prob, points=jnp.array([-5.0, -2.0, 0.0, 2.0, 6.0]))
     want = integral(lambda p, q: p * np.log(p / q))
     assert jd.kl(P, unnormalised, estimator=jd.Quadrature()) == pytest.approx(
-        want - log_z, abs=1e-8
+        want - log_z, abs=1e-6
     )
     whole = jd.Quadrature(normalize=True)
     assert jd.kl(P, unnormalised, estimator=whole) == pytest.approx(want, abs=1e-7)
@@ -155,7 +155,7 @@ def test_quadrature_in_more_dimensions(dims):
         return jd.MultivariateNormal(jnp.asarray(rng.normal(size=dims)), jnp.asarray(tril))
 
     p, q = normal(), normal()
-    rule = jd.Quadrature(order=8 if dims == 2 else 4)
+    rule = jd.Quadrature() if dims == 2 else jd.Quadrature(order=4, tolerance=1e-3)
     e = jax.jit(lambda p, q: jd.estimate(jd.KL(), p, q, rule))(p, q)
     want = jd.kl(p, q)
     assert abs(e.value - want) < (1e-9 if dims == 2 else 1e-4)
