@@ -162,10 +162,6 @@ FUNCTIONALS = [
 DIVERGENCES = [f for f in FUNCTIONALS if f.is_divergence]
 
 
-def named(*names: str) -> list[Functional]:
-    return [f for f in FUNCTIONALS if f.name in names]
-
-
 def evaluate(functionals: list[Functional], p: Any, q: Any, **kwargs) -> Any:
     """All of them, on a new first axis; those of Renyi are compiled once for all orders."""
     others = [f for f in functionals if not isinstance(f.value, jd.Renyi)]
@@ -400,11 +396,10 @@ def normal_reference(functional: Any, *pairs: Any) -> Any:
 
 @dataclass(frozen=True)
 class Estimator:
-    """`exact`: no error of its own; `draws`: needs a sampler; `linear`: terms linear in r only."""
+    """`draws`: needs a sampler; `linear`: only terms linear in r; `family`: what it is tried on."""
 
     name: str
     value: Any
-    exact: bool = False
     draws: bool = False
     linear: bool = False
     family: Family = FAMILIES[4]
@@ -425,10 +420,10 @@ class Estimator:
 
 
 CLASSES = Family("classes", lambda rng, dtype: jd.probs(jnp.asarray(simplex(rng, (5,)), dtype)))
-CLOSED_FORM = Estimator("closed form", jd.Exact(), exact=True, family=FAMILIES[0])
+CLOSED_FORM = Estimator("closed form", jd.Exact(), family=FAMILIES[0])
 ESTIMATORS = [
     CLOSED_FORM,
-    Estimator("enumerate", jd.Enumerate(), exact=True, family=CLASSES),
+    Estimator("enumerate", jd.Enumerate(), family=CLASSES),
     Estimator("quadrature", jd.Quadrature()),
     Estimator("quadrature of order 12", jd.Quadrature(12)),
     Estimator("fresh draws", jd.MonteCarlo(4000), draws=True),

@@ -272,8 +272,11 @@ class FDivergence(AbstractDivergence):
 
     def _of_ratio(self, r):
         """`f(exp(r))`, and where its limits serve instead: at underflow and at overflow."""
-        near = abs(r) < 0.5
-        outside = abs(r) > _log_max(r.dtype) - 2
+        most = _log_max(r.dtype) - 2
+        # A finite limit is reached long before; there the derivatives of `f` may overflow inside.
+        low = -most / (3 if math.isfinite(self.at_zero) else 1)
+        high = most / (3 if math.isfinite(self.slope_at_infinity) else 1)
+        near, outside = abs(r) < 0.5, (r < low) | (r > high)
         u = jnp.where(near, 1 + expm1(jnp.where(near, r, 0.0)), jnp.exp(jnp.where(outside, 0.0, r)))
         outside = outside | jnp.isinf(self.f(lax.stop_gradient(u)))
         return self.f(jnp.where(outside, 1.0, u)), outside & (r < 0), outside & (r > 0)

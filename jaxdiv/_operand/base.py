@@ -26,19 +26,23 @@ def field(*, constraint: str = "real", event_ndim: int = 0, **kwargs: Any) -> An
 
 def floating(*values: Any) -> tuple[Array, ...]:
     """The arguments as floating arrays of one dtype, widened; Python numbers are weak."""
+    values = tuple(v if isinstance(v, (int, float)) else _widen_half(v) for v in values)
     dtype = jnp.result_type(*values)
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
-    dtype = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
     return tuple(jnp.asarray(value, dtype) for value in values)
 
 
 def widen(x: ArrayLike) -> Array:
     """Half precision as float32 (exact), integers as the default float, anything else as it is."""
+    x = _widen_half(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
+def _widen_half(x: ArrayLike) -> Array:
     x = jnp.asarray(x)
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
-    return x.astype(jnp.result_type(float))
+    half = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    return x.astype(jnp.float32) if half else x
 
 
 class Check(NamedTuple):

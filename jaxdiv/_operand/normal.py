@@ -1,6 +1,7 @@
 """The normal distribution and its closed forms."""
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from .._functional.entropies import CrossEntropy, Entropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
 from .._special import phi
+from .._special.base import log1p
 from .base import (
     AbstractDistribution,
     Check,
@@ -103,7 +105,11 @@ def _(functional, p):
 def _(functional, p, q):
     loc_p, scale_p, loc_q, scale_q = floating(p.loc, p.scale, q.loc, q.scale)
     z, ratio = (loc_p - loc_q) / scale_q, scale_p / scale_q
-    return 0.5 * (z * z + ratio * ratio) + jnp.log(scale_q) + _LOG_SQRT_2PI
+    # Entropy and KL where the scales are near: the slope in scale_q passes through zero there.
+    near = (ratio > 0.5) & (ratio < 2.0)
+    close = jnp.log(scale_p) + log_det_divergence(scale_p, jnp.where(near, scale_q, scale_p))
+    far = jnp.log(scale_q) + 0.5 * (ratio * ratio - 1)
+    return 0.5 * z * z + jnp.where(near, close, far) + (0.5 + _LOG_SQRT_2PI)
 
 
 @rule(Renyi, Normal, Normal)
@@ -112,26 +118,44 @@ def _(functional, p, q):
     order, loc_p, scale_p, loc_q, scale_q = floating(
         functional.order, p.loc, p.scale, q.loc, q.scale
     )
-    t = (scale_q - scale_p) * (scale_q + scale_p) / (scale_p * scale_p)
-    mixed = 1 + order * t  # the variance (1 - order) var_p + order var_q, over var_p
+    gap, ratio = (scale_q - scale_p) * (scale_q + scale_p), scale_q / scale_p
+    t, s = gap / (scale_p * scale_p), -gap / (scale_q * scale_q)
+    # The variance (1 - order) var_p + order var_q, over var_p: infinite where it is not positive.
+    mixed = jnp.where(order > 1, 1 + order * t, (1 - order) + order * ratio * ratio)
     finite = mixed > 0
-    mixed, t = jnp.where(finite, mixed, 1.0), jnp.where(finite, t, 0.0)
+    safe_t, safe_s = jnp.where(finite, t, 0.0), jnp.where(finite, s, 0.0)
+    parts = _log_mixture_gap(jnp.where(finite, ratio, 1.0), safe_t, safe_s, order)
     z = (loc_p - loc_q) / scale_p
-    return jnp.where(finite, 0.5 * (order * z * z / mixed + _log_mixture_gap(t, order)), jnp.inf)
+    shift = order * z * z / jnp.where(finite, mixed, 1.0)
+    return jnp.where(finite, 0.5 * (shift + parts), jnp.inf)
 
 
-def _log_mixture_gap(t: Array, order: Array) -> Array:
+def _log_mixture_gap(ratio: Array, t: Array, s: Array, order: Array) -> Array:
     r"""$(\log(1 + \alpha t) - \alpha\log(1 + t)) / (1 - \alpha)$, smooth through $\alpha = 1$.
 
-    With $s = -t / (1 + t)$ and $\beta = 1 - \alpha$ it is $\phi(s) - \phi(\beta s) / \beta$; the
-    mirrored form serves small orders. Both are differences that never cancel by more than half.
+    Here $1 + t = \rho^2$ for the ratio $\rho$ of the scales, and $1 + s = \rho^{-2}$. With
+    $\beta = 1 - \alpha$ it is $\phi(s) - \phi(\beta s) / \beta$, used near equality, and
+    $\log(1 + \beta s) / \beta + 2\log\rho$, used elsewhere; small orders by the mirrored forms.
     """
     high = order >= 0.5
     beta = 1 - order
-    s, small = jnp.where(high, -t / (1 + t), t), jnp.where(high, beta, order)
-    zero = small == 0
-    inner = jnp.where(zero, 0.0, phi(small * s) / jnp.where(zero, 1.0, small))
-    return (phi(s) - inner) * jnp.where(high, 1.0, order / jnp.where(high, 1.0, beta))
+    x, a = jnp.where(high, s, t), jnp.where(high, beta, order)
+    near = (x > -0.5) & (x < 1)
+    u, v = jnp.where(near, x, 0.0), jnp.where(near, 1.0, x)
+    close = phi(u) - _quotient(phi, u, a, (0.0, 1 / 2, -1 / 3, 1 / 4))
+    log_x = jnp.where(high, -2.0, 2.0) * jnp.log(jnp.where(near, 1.0, ratio))
+    far = _quotient(log1p, v, a, (1.0, -1 / 2, 1 / 3, -1 / 4)) - log_x
+    return jnp.where(near, close, far) * jnp.where(high, 1.0, order / jnp.where(high, 1.0, beta))
+
+
+def _quotient(fn: Callable, x: Array, a: Array, series: tuple[float, ...]) -> Array:
+    """`fn(a * x) / a`: around `a * x = 0`, `x` times a power series in `a * x`."""
+    y = a * x
+    tiny = abs(y) < jnp.finfo(y.dtype).eps ** (1 / 3)
+    small, total = jnp.where(tiny, y, 0.0), jnp.zeros_like(y)
+    for c in reversed(series):
+        total = total * small + c
+    return jnp.where(tiny, x * total, fn(jnp.where(tiny, 1.0, y)) / jnp.where(tiny, 1.0, a))
 
 
 def log_det_divergence(scale_p: Array, scale_q: Array) -> Array:
