@@ -111,16 +111,33 @@ def run(
     if stochastic and key is not None:
         keys = jr.split(jr.fold_in(key, num), num)
     optim, num_steps = _choose(options, size, stochastic)
-    margins, same = _margins(plan, size, dtype, stochastic), _is_its_own_judge(plan, stochastic)
+    by = None if plan is None else plan.by
+    sampled = stochastic or isinstance(by, FixedDraws)
+    margins = Margins.exact(dtype)
+    if sampled:
+        # Nothing is known of the noise of a bare function: allow for little data.
+        num_draws = by.num_draws if isinstance(by, MonteCarlo | FixedDraws) else 30 * size
+        margins = Margins.sampled(size, num_draws)
+    same = not sampled and _is_its_own_judge(plan)
     lanes = count_lanes(value, shared, first, key)
 
     def certificate_of(shared: tuple, scaled: PyTree, opt_state: PyTree, key) -> Certificate:
-        state = newton_state(opt_state)
-        if same and state is not None:
-            return certify(*second_order_at(state), margins)
         flat, unravel = ravel_pytree(scaled)
-        derivatives = second_order(lambda x: judge(shared, unravel(x), key), flat)
-        return certify(*derivatives, margins)
+
+        def judged(x: Float[Array, " n"]) -> Float[Array, ""]:
+            return judge(shared, unravel(x), key)
+
+        state = newton_state(opt_state)
+        if state is None or sampled:
+            return certify(*second_order(judged, flat), margins)
+        # A sample may curve otherwise than what it stands for; a quadrature or a closed form does
+        # not, so that the Hessian at hand serves, with a value and a gradient of the judge's own.
+        value, grad, hessian = second_order_at(state)
+        if not same:
+            found = jnp.isfinite(value)
+            value, grad = jax.value_and_grad(judged)(flat)
+            value = jnp.where(found, value, jnp.nan)
+        return certify(value, grad, hessian, margins)
 
     def solve(shared: tuple, inputs: PyTree) -> tuple[Descent, Certificate]:
         starts, keys = inputs
@@ -163,20 +180,12 @@ def run(
     )
 
 
-def _is_its_own_judge(plan: Plan | None, stochastic: bool) -> bool:
+def _is_its_own_judge(plan: Plan | None) -> bool:
     """Whether there is nothing more exact to judge a fit by than what was minimised."""
     if plan is None:
-        return not stochastic
+        return True
     exact = isinstance(plan.by, _EXACT) and isinstance(plan.judged_by, _EXACT)
     return exact and plan.judge is plan.descend
-
-
-def _margins(plan: Plan | None, size: int, dtype: Any, stochastic: bool) -> Margins:
-    if plan is not None and isinstance(plan.by, MonteCarlo | FixedDraws):
-        return Margins.sampled(size, plan.by.num_draws)
-    if plan is None and stochastic:
-        return Margins.sampled(size, 30 * size)  # nothing is known of its noise
-    return Margins.exact(dtype)
 
 
 def _choose(options: Options, size: int, stochastic: bool):
