@@ -38,7 +38,7 @@ def unconstrain(family: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
 
     Raises:
         TypeError: for an array of integers in a field that is not `"fixed"`.
-        ValueError: for a constraint that is not known.
+        ValueError: for a constraint that is not known, or a family over masked classes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -64,9 +64,14 @@ def as_parameters(family: PyTree) -> PyTree:
     dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)
     leaves = []
     for path, x in paths:
-        _, constraint = describe(family, path)
+        name, constraint = describe(family, path)
         if constraint != "fixed" and isinstance(x, (int, float)) and not isinstance(x, bool):
             x = jnp.asarray(x, dtype)
+        elif name == "where" and constraint == "fixed" and eqx.is_array(x):
+            raise ValueError(
+                f"{type(family).__name__}{jtu.keystr(path)}: a family over masked classes has "
+                "coordinates that nothing depends on: fit one over the classes that are left."
+            )
         elif constraint != "fixed" and _is_integer(x):
             raise TypeError(
                 f"{type(family).__name__}{jtu.keystr(path)} is an array of integers, which "

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 Shape = tuple[int, ...]
 
@@ -46,10 +46,21 @@ def _widen_half(x: ArrayLike) -> Array:
 
 
 class Check(NamedTuple):
-    """A condition that legal values never meet, and the words for it."""
+    """A condition that legal values never meet, and the words for it and for where it is met."""
 
     bad: Bool[Array, "..."]
     message: str
+    place: str = "at index"
+
+    @property
+    def first(self) -> Int[Array, " ndim"]:
+        """The index of the first entry that is bad."""
+        index = jnp.unravel_index(jnp.argmax(self.bad), self.bad.shape)
+        return jnp.stack(index) if self.bad.ndim else jnp.zeros(0, int)
+
+    def words(self, index: object) -> str:
+        """What is wrong, and where it is met first."""
+        return f"{self.message}, first {self.place} {index}"
 
 
 class AbstractOperand(eqx.Module):
