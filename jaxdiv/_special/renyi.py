@@ -119,8 +119,10 @@ def _renyi_mixed(s, a):
 def _renyi_curvature(s, a):
     r"""$\partial_s^2 E = e^{-(1-a)s} (1 - s \mu_0(-as))$."""
     t = jnp.where(s == jnp.inf, 0, s)
-    slope = finite(jnp.exp(-(1 - a) * t) * (1 - t * _moment(0, -a * t)))
-    return jnp.where(s == jnp.inf, 0, slope)
+    # For a < 0 the moment overflows where its product with the exponential does not.
+    up = jnp.exp(-(1 - a) * t) * (1 - t * _moment(0, -jnp.maximum(a, 0) * t))
+    low = jnp.exp(-(1 - a) * t) - _renyi_slope(t, jnp.minimum(a, 0))
+    return jnp.where(s == jnp.inf, 0, finite(jnp.where(a >= 0, up, low)))
 
 
 def _tangent(primals, tangents, in_s, in_a):
