@@ -1,0 +1,243 @@
+"""What a compiled program costs, counted from its text.
+
+`Compiled.cost_analysis()` is empty on CUDA and takes a loop's body once. Here each instruction
+that runs reads its operands and writes its result; a loop's body counts as often as it runs; a
+fusion that reads or writes only a slice of an array counts the slice. On a program without loops
+that is what `cost_analysis` counts on a TPU, which a test checks.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+
+# Name an array that is there already, or are counted at another instruction.
+_FREE = {
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id",
+    "replica-id", "iota", "copy-done", "optimization-barrier",
+}  # fmt: skip
+_COLLECTIVES = {
+    "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute",
+    "collective-broadcast", "ragged-all-to-all",
+}  # fmt: skip
+_TRANSCENDENTAL = {
+    "exponential", "exponential-minus-one", "log", "log-plus-one", "power", "sqrt", "rsqrt", "cbrt",
+    "tanh", "sine", "cosine", "tan", "logistic", "atan2", "erf",
+}  # fmt: skip
+_ARITHMETIC = {
+    "abs", "add", "and", "ceil", "clamp", "compare", "convert", "divide", "floor", "is-finite",
+    "maximum", "minimum", "multiply", "negate", "not", "or", "remainder", "round-nearest-even",
+    "select", "shift-left", "shift-right-arithmetic", "shift-right-logical", "sign", "subtract",
+    "xor", "reduce-precision", "round-nearest-afz",
+}  # fmt: skip
+
+_HEAD = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\{$")
+_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
+_ARRAY = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
+_NESTED = re.compile(r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_TRIPS = re.compile(r'known_trip_count\W+n\W+(\d+)')
+
+
+def _bits(dtype: str) -> int:
+    if dtype == "pred":
+        return 8
+    digits = re.match(r"[a-z]+(\d+)", dtype)
+    return int(digits[1]) if digits else 0  # tokens
+
+
+@dataclass
+class Instruction:
+    """One line of the text."""
+
+    name: str
+    opcode: str
+    shapes: list[tuple[str, int]]  # dtype and number of elements of each array
+    operands: list[str]
+    called: list[str]
+    trips: int | None
+    index: int  # of a parameter or of a tuple's element
+    is_root: bool
+
+    @property
+    def bytes(self) -> float:
+        return sum(_bits(dtype) / 8 * size for dtype, size in self.shapes)
+
+    @property
+    def size(self) -> int:
+        return sum(size for _, size in self.shapes)
+
+    @property
+    def collective(self) -> str | None:
+        opcode = self.opcode.removesuffix("-start")
+        return opcode if opcode in _COLLECTIVES else None
+
+
+Computation = dict[str, Instruction]
+
+
+def _instruction(line: str) -> Instruction | None:
+    line = re.sub(r"/\*.*?\*/", "", line)
+    found = _INSTRUCTION.match(line)
+    if not found:
+        return None
+    root, name, shape, opcode, rest = found.groups()
+    depth, end = 1, 0
+    while depth and end < len(rest):
+        depth += {"(": 1, ")": -1}.get(rest[end], 0)
+        end += 1
+    inside, attributes = rest[: end - 1], rest[end:]
+    shape = re.sub(r"\{[^{}]*\}", "", shape)
+    shapes = [
+        (dtype, prod(map(int, dims.split(","))) if dims else 1)
+        for dtype, dims in _ARRAY.findall(shape)
+    ]
+    called = _NESTED.findall(attributes)
+    for branches in _BRANCHES.findall(attributes):
+        called += re.findall(r"[\w.-]+", branches)
+    trips, index = _TRIPS.search(attributes), re.search(r"\bindex=(\d+)", attributes)
+    number = int(inside) if opcode == "parameter" else int(index[1]) if index else 0
+    return Instruction(
+        name, opcode, shapes, re.findall(r"%([\w.-]+)", inside), called,
+        int(trips[1]) if trips else None, number, bool(root),
+    )  # fmt: skip
+
+
+@dataclass
+class Program:
+    """The program of one device."""
+
+    text: str
+    entry: str = ""
+    computations: dict[str, Computation] = field(default_factory=dict)
+
+    def __post_init__(self):
+        current: Computation = {}
+        for line in self.text.splitlines():
+            head = _HEAD.match(line)
+            if head:
+                current = self.computations[head[2]] = {}
+                self.entry = head[2] if head[1] else self.entry
+            elif instruction := _instruction(line):
+                current[instruction.name] = instruction
+
+    @cached_property
+    def traffic(self) -> float:
+        """Bytes of device memory read and written."""
+        return self._traffic(self.entry)
+
+    @cached_property
+    def flops(self) -> float:
+        """Arithmetic operations on elements, comparisons and conversions included."""
+        return self._flops(self.entry, _ARITHMETIC)
+
+    @cached_property
+    def transcendentals(self) -> float:
+        """Exponentials, logarithms and their like."""
+        return self._flops(self.entry, _TRANSCENDENTAL)
+
+    # Traffic.
+
+    def _traffic(self, name: str) -> float:
+        computation = self.computations[name]
+        return sum(self._moved(computation, i) for i in computation.values())
+
+    def _moved(self, computation: Computation, i: Instruction) -> float:
+        opcode = i.opcode.removesuffix("-start")
+        read = [computation[name].bytes for name in i.operands if name in computation]
+        if opcode in _FREE or opcode.endswith(("-done", "-update")):
+            return 0
+        if opcode == "while":
+            if i.trips is None:
+                raise ValueError(f"{i.name}: a loop of unknown length")
+            return i.trips * sum(map(self._traffic, i.called))
+        if opcode == "conditional":
+            return max(map(self._traffic, i.called))
+        if opcode in ("call", "async"):
+            return sum(map(self._traffic, i.called))
+        if opcode == "fusion":
+            return self._fusion(self.computations[i.called[0]], read)
+        if i.opcode == "copy-start":
+            return 2 * sum(read)
+        if opcode in ("slice", "dynamic-slice", "gather", "broadcast"):
+            return 2 * i.bytes if opcode != "broadcast" else i.bytes + sum(read)
+        if opcode == "dynamic-update-slice":
+            return 2 * read[1]
+        if opcode == "scatter":
+            return sum(read[1:]) + read[-1] * 2
+        if i.opcode != opcode:  # the result of a start holds the operands too
+            return 2 * sum(read)
+        return sum(read) + i.bytes
+
+    def _fusion(self, inside: Computation, read: list[float]) -> float:
+        parameters = [i for i in inside.values() if i.opcode == "parameter"]
+        root = next(i for i in inside.values() if i.is_root)
+        outputs = [inside[name] for name in root.operands] if root.opcode == "tuple" else [root]
+        return sum(self._slice_read(inside, p, read[p.index]) for p in parameters) + sum(
+            self._slice_written(inside, output) for output in outputs
+        )
+
+    def _slice_read(self, inside: Computation, array: Instruction, whole: float) -> float:
+        """The bytes that a fusion reads of one of its operands."""
+        total = 0.0
+        for user in inside.values():
+            if array.name not in user.operands:
+                continue
+            if user.opcode in ("dynamic-slice", "slice", "gather") and user.operands[0] == array.name:
+                total += user.bytes
+            elif user.opcode == "dynamic-update-slice" and user.operands[0] == array.name:
+                total += 0.0
+            elif user.opcode == "bitcast":
+                total += self._slice_read(inside, user, whole)
+            else:
+                return whole
+        return min(total, whole)
+
+    def _slice_written(self, inside: Computation, output: Instruction) -> float:
+        while output.opcode == "bitcast":
+            output = inside[output.operands[0]]
+        if output.opcode == "dynamic-update-slice":
+            return inside[output.operands[1]].bytes
+        return output.bytes
+
+    # Arithmetic.
+
+    def _flops(self, name: str, counted: set[str]) -> float:
+        computation = self.computations[name]
+        return sum(self._work(computation, i, counted) for i in computation.values())
+
+    def _work(self, computation: Computation, i: Instruction, counted: set[str]) -> float:
+        if i.opcode in counted:
+            return i.size
+        inner = sum(self._flops(name, counted) for name in i.called)
+        if i.opcode in ("reduce", "reduce-window"):
+            arrays = [computation[name] for name in i.operands[: len(i.operands) // 2]]
+            return inner * (arrays[0].shapes[0][1] - i.shapes[0][1])
+        if i.collective:
+            return 0
+        return inner * (i.trips or 1)
+
+    # Collectives.
+
+    @cached_property
+    def collectives(self) -> list[tuple[str, int]]:
+        """Kind, and largest number of elements that one device gives or gets, of each."""
+        return [
+            (i.collective, max(size for _, size in i.shapes))
+            for computation in self.computations.values()
+            for i in computation.values()
+            if i.collective
+        ]
+
+    @cached_property
+    def rounds(self) -> int:
+        """The longest chain of collectives of which each needs the result of the one before."""
+        return self._rounds(self.entry)
+
+    def _rounds(self, name: str) -> int:
+        depth: dict[str, int] = {}
+        for i in self.computations[name].values():
+            before = max((depth.get(operand, 0) for operand in i.operands), default=0)
+            inner = max(map(self._rounds, i.called), default=0) if not i.collective else 1
+            depth[i.name] = before + inner * (i.trips or 1)
+        return max(depth.values(), default=0)
