@@ -55,9 +55,11 @@ class Instruction:
     shapes: list[tuple[str, int]]  # dtype and number of elements of each array
     operands: list[str]
     called: list[str]
-    trips: int | None
-    index: int  # of a parameter or of a tuple's element
+    number: int  # of a parameter, or the value of an integer constant
     is_root: bool
+    trips: int | None
+    condition: str
+    direction: str
 
     @property
     def bytes(self) -> float:
@@ -95,12 +97,24 @@ def _instruction(line: str) -> Instruction | None:
     called = _NESTED.findall(attributes)
     for branches in _BRANCHES.findall(attributes):
         called += re.findall(r"[\w.-]+", branches)
-    trips, index = _TRIPS.search(attributes), re.search(r"\bindex=(\d+)", attributes)
-    number = int(inside) if opcode == "parameter" else int(index[1]) if index else 0
+    trips = _TRIPS.search(attributes)
     return Instruction(
-        name, opcode, shapes, re.findall(r"%([\w.-]+)", inside), called,
-        int(trips[1]) if trips else None, number, bool(root),
-    )  # fmt: skip
+        name=name,
+        opcode=opcode,
+        shapes=shapes,
+        operands=re.findall(r"%([\w.-]+)", inside),
+        called=called,
+        number=int(inside) if inside.isdecimal() else 0,
+        is_root=bool(root),
+        trips=int(trips[1]) if trips else None,
+        condition=_first(r"\bcondition=%?([\w.-]+)", attributes),
+        direction=_first(r"\bdirection=(\w+)", attributes),
+    )
+
+
+def _first(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    return found[1] if found else ""
 
 
 @dataclass
@@ -136,6 +150,18 @@ class Program:
         """Exponentials, logarithms and their like."""
         return self._flops(self.entry, _TRANSCENDENTAL)
 
+    def _trips(self, i: Instruction) -> int:
+        """How often an instruction runs what it calls."""
+        if i.opcode != "while" or i.trips is not None:
+            return i.trips or 1
+        # The TPU compiler does not say: the condition is `counter < constant`, from 0 in JAX.
+        condition = self.computations[i.condition]
+        root = next(j for j in condition.values() if j.is_root)
+        constants = [j for j in map(condition.get, root.operands) if j and j.opcode == "constant"]
+        if root.opcode != "compare" or root.direction != "LT" or len(constants) != 1:
+            raise ValueError(f"{i.name}: a loop of unknown length")
+        return constants[0].number
+
     # Traffic.
 
     def _traffic(self, name: str) -> float:
@@ -148,9 +174,7 @@ class Program:
         if opcode in _FREE or opcode.endswith(("-done", "-update")):
             return 0
         if opcode == "while":
-            if i.trips is None:
-                raise ValueError(f"{i.name}: a loop of unknown length")
-            return i.trips * sum(map(self._traffic, i.called))
+            return self._trips(i) * sum(map(self._traffic, i.called))
         if opcode == "conditional":
             return max(map(self._traffic, i.called))
         if opcode in ("call", "async"):
@@ -173,7 +197,7 @@ class Program:
         parameters = [i for i in inside.values() if i.opcode == "parameter"]
         root = next(i for i in inside.values() if i.is_root)
         outputs = [inside[name] for name in root.operands] if root.opcode == "tuple" else [root]
-        return sum(self._slice_read(inside, p, read[p.index]) for p in parameters) + sum(
+        return sum(self._slice_read(inside, p, read[p.number]) for p in parameters) + sum(
             self._slice_written(inside, output) for output in outputs
         )
 
@@ -215,7 +239,7 @@ class Program:
             return inner * (arrays[0].shapes[0][1] - i.shapes[0][1])
         if i.collective:
             return 0
-        return inner * (i.trips or 1)
+        return inner * self._trips(i)
 
     # Collectives.
 
@@ -239,5 +263,5 @@ class Program:
         for i in self.computations[name].values():
             before = max((depth.get(operand, 0) for operand in i.operands), default=0)
             inner = max(map(self._rounds, i.called), default=0) if not i.collective else 1
-            depth[i.name] = before + inner * (i.trips or 1)
+            depth[i.name] = before + inner * self._trips(i)
         return max(depth.values(), default=0)

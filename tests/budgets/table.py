@@ -7,6 +7,7 @@ DEVICE is one of v5e, v6e, v5p (with `jax[tpu]` installed) and h100 (with JAX's 
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,8 +28,15 @@ Row = dict[str, float]
 
 def measure(device: str, dtype: str, name: str) -> Row:
     """Traffic and temporary memory in passes over one array, arithmetic per element of it."""
-    compiled = programs.compile_for(devices.device(device), name, dtype)
+    try:
+        compiled = programs.compile_for(devices.device(device), name, dtype)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return dict.fromkeys(UNITS, math.inf)  # does not fit into the device's memory
     program, elements = Program(compiled.as_text()), programs.N * programs.V
+    if folder := os.environ.get("BUDGETS_TEXT"):
+        Path(folder, f"{device}-{dtype}-{name}.txt".replace("/", "-")).write_text(program.text)
     array = elements * jax.numpy.dtype(dtype).itemsize
     return {
         "traffic": round(program.traffic / array, 3),
