@@ -11,16 +11,17 @@ os.environ.update(
     TPU_WORKER_HOSTNAMES="localhost",
     TPU_ACCELERATOR_TYPE="v5litepod-1",
     ALLOW_MULTIPLE_LIBTPU_LOAD="1",
-    XLA_FLAGS="--xla_gpu_autotune_level=0",  # autotuning would run the candidates
+    # Autotuning would run the candidates.
+    XLA_FLAGS="--xla_gpu_autotune_level=0 --xla_force_host_platform_device_count=8",
     TF_CPP_MIN_LOG_LEVEL="2",
 )
 
 from typing import Any
 
+import jax
 from jax.experimental import topologies
 
 TPUS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1"}
-EIGHT_TPUS = {"v5e": "v5e:2x4"}
 
 # A GpuTargetConfigProto: the published figures of an H100 SXM.
 H100 = """
@@ -61,11 +62,13 @@ def h100s(count: int) -> list[Any]:
     ).devices
 
 
-def device(name: str) -> Any:
+def one(name: str) -> Any:
     """One device by its name: "v5e", "v6e", "v5p" or "h100"."""
     return h100s(1)[0] if name == "h100" else tpus(TPUS[name])[0]
 
 
 def eight(name: str) -> list[Any]:
-    """Eight devices of one kind."""
-    return h100s(8) if name == "h100" else tpus(EIGHT_TPUS[name])
+    """Eight devices of one kind: "v5e", "h100", or "cpu" where so many are set up."""
+    if name == "cpu":
+        return jax.devices("cpu")[:8]
+    return h100s(8) if name == "h100" else tpus("v5e:2x4")

@@ -70,9 +70,8 @@ class Instruction:
         return sum(size for _, size in self.shapes)
 
     @property
-    def collective(self) -> str | None:
-        opcode = self.opcode.removesuffix("-start")
-        return opcode if opcode in _COLLECTIVES else None
+    def collective(self) -> bool:
+        return self.opcode.removesuffix("-start") in _COLLECTIVES
 
 
 Computation = dict[str, Instruction]
@@ -244,13 +243,16 @@ class Program:
     # Collectives.
 
     @cached_property
-    def collectives(self) -> list[tuple[str, int]]:
-        """Kind, and largest number of elements that one device gives or gets, of each."""
+    def exchanged(self) -> list[int]:
+        """The number of elements of each array that a device contributes to a collective."""
         return [
-            (i.collective, max(size for _, size in i.shapes))
+            size
             for computation in self.computations.values()
             for i in computation.values()
             if i.collective
+            for operand in i.operands
+            if operand in computation
+            for _, size in computation[operand].shapes
         ]
 
     @cached_property
