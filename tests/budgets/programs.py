@@ -70,11 +70,11 @@ def names() -> list[str]:
     return [f"{measure}/{mode}" for measure in MEASURES for mode in modes(measure)]
 
 
-def compile_for(device: Any, name: str, dtype: str) -> Any:
+def compile_for(device: Any, name: str, dtype: str, options: dict[str, Any] | None = None) -> Any:
     """The compiled program."""
     measure, mode = name.split("/")
     sharding = SingleDeviceSharding(device)
     logits = jax.ShapeDtypeStruct((N, V), dtype, sharding=sharding)
     labels = jax.ShapeDtypeStruct((N,), "int32", sharding=sharding)
     args = [labels if arg == "y" else logits for arg in MEASURES[measure][1]]
-    return jax.jit(modes(measure)[mode]).lower(*args).compile()
+    return jax.jit(modes(measure)[mode]).lower(*args).compile(options)

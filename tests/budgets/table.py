@@ -44,7 +44,9 @@ def measure(key: str) -> Row:
     if device_count(device) == 8:
         return sharded.measure(devices.eight(device.removesuffix("x8")), name, kind)
     try:
-        compiled = programs.compile_for(devices.one(device), name, kind)
+        compiled = programs.compile_for(
+            devices.one(device), name, kind, devices.options(device)
+        )
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
