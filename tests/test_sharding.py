@@ -1,5 +1,6 @@
 """A class axis split over devices and over processes: the same numbers, and little exchanged."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,8 +9,25 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from . import two_processes
+from .budgets import sharded
+
+WITH_GRADIENT = ("entropy", "cross entropy", "kl", "js 0.5", "label cross entropy")
+
+
+@pytest.mark.parametrize("how", sharded.HOW)
+@pytest.mark.parametrize("gradient", [False, True], ids=["all values", "some gradients"])
+def test_split_class_axis_exchanges_rows_in_few_rounds(gradient, how):
+    """Many functionals in one program; tests/budgets has each, with its gradient."""
+    names = WITH_GRADIENT if gradient else tuple(sharded.MENU)
+    program = sharded.compiled(jax.devices()[:8], names, how, gradient=gradient)
+    rounds, largest, _ = sharded.exchanged(program)
+    budgets = json.loads((Path(__file__).parent / "budgets/budgets.json").read_text())
+    measured = [budgets["measured"][f"cpux8/{how}/{name}"] for name in names]
+    assert rounds <= max(row["with gradient" if gradient else "rounds"] for row in measured)
+    assert largest <= budgets["goals"]["x8"]["largest"]
 
 
 def test_two_processes_give_the_numbers_of_one(tmp_path):

@@ -49,7 +49,8 @@ def main(address: str, rank: int, folder: str) -> None:
     spread = NamedSharding(mesh, P(None, "class"))
     a, b = (jax.make_array_from_callback(z.shape, spread, lambda i, z=z: z[i]) for z in arguments())
     found = jax.jit(evaluate, out_shardings=NamedSharding(mesh, P()))(a, b)
-    np.savez(Path(folder) / f"{rank}.npz", **{k: np.asarray(v) for k, v in found.items()})
+    arrays: dict[str, Any] = {k: np.asarray(v) for k, v in found.items()}
+    np.savez(Path(folder) / f"{rank}.npz", **arrays)
 
 
 if __name__ == "__main__":

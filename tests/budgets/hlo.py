@@ -7,9 +7,10 @@ that is what `cost_analysis` counts on a TPU, which a test checks.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 # Name an array that is there already, or are counted at another instruction.
 _FREE = {
@@ -34,9 +35,11 @@ _ARITHMETIC = {
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
 _ARRAY = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
-_NESTED = re.compile(r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.-]+)")
+_NESTED = re.compile(
+    r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.-]+)"
+)
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
-_TRIPS = re.compile(r'known_trip_count\W+n\W+(\d+)')
+_TRIPS = re.compile(r"known_trip_count\W+n\W+(\d+)")
 
 
 def _bits(dtype: str) -> int:
@@ -55,7 +58,7 @@ class Instruction:
     shapes: list[tuple[str, int]]  # dtype and number of elements of each array
     operands: list[str]
     called: list[str]
-    number: int  # of a parameter, or the value of an integer constant
+    number: int  # of a parameter or of a tuple's element, or the value of an integer constant
     is_root: bool
     trips: int | None
     condition: str
@@ -103,7 +106,7 @@ def _instruction(line: str) -> Instruction | None:
         shapes=shapes,
         operands=re.findall(r"%([\w.-]+)", inside),
         called=called,
-        number=int(inside) if inside.isdecimal() else 0,
+        number=int(_first(r"\bindex=(\d+)", attributes) or (inside if inside.isdecimal() else 0)),
         is_root=bool(root),
         trips=int(trips[1]) if trips else None,
         condition=_first(r"\bcondition=%?([\w.-]+)", attributes),
@@ -116,15 +119,13 @@ def _first(pattern: str, text: str) -> str:
     return found[1] if found else ""
 
 
-@dataclass
 class Program:
     """The program of one device."""
 
-    text: str
-    entry: str = ""
-    computations: dict[str, Computation] = field(default_factory=dict)
-
-    def __post_init__(self):
+    def __init__(self, compiled: Any):
+        self.text: str = compiled.as_text()
+        self.entry = ""
+        self.computations: dict[str, Computation] = {}
         current: Computation = {}
         for line in self.text.splitlines():
             head = _HEAD.match(line)
@@ -154,8 +155,7 @@ class Program:
         if i.opcode != "while" or i.trips is not None:
             return i.trips or 1
         # The TPU compiler does not say: the condition is `counter < constant`, from 0 in JAX.
-        condition = self.computations[i.condition]
-        root = next(j for j in condition.values() if j.is_root)
+        condition, root = self.computations[i.condition], self._root(i.condition)
         constants = [j for j in map(condition.get, root.operands) if j and j.opcode == "constant"]
         if root.opcode != "compare" or root.direction != "LT" or len(constants) != 1:
             raise ValueError(f"{i.name}: a loop of unknown length")
@@ -179,7 +179,7 @@ class Program:
         if opcode in ("call", "async"):
             return sum(map(self._traffic, i.called))
         if opcode == "fusion":
-            return self._fusion(self.computations[i.called[0]], read)
+            return self._fusion(i.called[0], read)
         if i.opcode == "copy-start":
             return 2 * sum(read)
         if opcode in ("slice", "dynamic-slice", "gather", "broadcast"):
@@ -192,9 +192,9 @@ class Program:
             return 2 * sum(read)
         return sum(read) + i.bytes
 
-    def _fusion(self, inside: Computation, read: list[float]) -> float:
+    def _fusion(self, name: str, read: list[float]) -> float:
+        inside, root = self.computations[name], self._root(name)
         parameters = [i for i in inside.values() if i.opcode == "parameter"]
-        root = next(i for i in inside.values() if i.is_root)
         outputs = [inside[name] for name in root.operands] if root.opcode == "tuple" else [root]
         return sum(self._slice_read(inside, p, read[p.number]) for p in parameters) + sum(
             self._slice_written(inside, output) for output in outputs
@@ -206,7 +206,10 @@ class Program:
         for user in inside.values():
             if array.name not in user.operands:
                 continue
-            if user.opcode in ("dynamic-slice", "slice", "gather") and user.operands[0] == array.name:
+            if (
+                user.opcode in ("dynamic-slice", "slice", "gather")
+                and user.operands[0] == array.name
+            ):
                 total += user.bytes
             elif user.opcode == "dynamic-update-slice" and user.operands[0] == array.name:
                 total += 0.0
@@ -257,13 +260,43 @@ class Program:
 
     @cached_property
     def rounds(self) -> int:
-        """The longest chain of collectives of which each needs the result of the one before."""
-        return self._rounds(self.entry)
+        """The longest chain of collectives of which each needs a result of the one before.
 
-    def _rounds(self, name: str) -> int:
-        depth: dict[str, int] = {}
+        By the arrays, not by the instructions: those that combine several arrays would else wait
+        for what they do not need.
+        """
+        return self._last_round(self.entry, {})
+
+    def _last_round(self, name: str, arguments: dict[int, Any]) -> int:
+        return max(map(_latest, self._rounds(name, arguments).values()), default=0)
+
+    def _rounds(self, name: str, arguments: dict[int, Any]) -> dict[str, Any]:
+        """The round after which each value is there: a number, or for a tuple a list of them."""
+        after: dict[str, Any] = {}
         for i in self.computations[name].values():
-            before = max((depth.get(operand, 0) for operand in i.operands), default=0)
-            inner = max(map(self._rounds, i.called), default=0) if not i.collective else 1
-            depth[i.name] = before + inner * self._trips(i)
-        return max(depth.values(), default=0)
+            before = [after.get(operand, 0) for operand in i.operands]
+            if i.opcode == "parameter":
+                after[i.name] = arguments.get(i.number, 0)
+            elif i.opcode == "tuple":
+                after[i.name] = before
+            elif i.opcode == "get-tuple-element" and isinstance(before[0], list):
+                after[i.name] = before[0][i.number]
+            elif i.opcode == "get-tuple-element" or i.opcode.endswith("-done"):
+                after[i.name] = before[0]
+            elif i.collective:
+                rounds = [_latest(operand) + 1 for operand in before]
+                after[i.name] = rounds if len(rounds) > 1 else rounds[0]
+            elif i.opcode in ("fusion", "call"):
+                inner = self._rounds(i.called[0], dict(enumerate(before)))
+                after[i.name] = inner[self._root(i.called[0]).name]
+            else:
+                inner = max((self._last_round(called, {}) for called in i.called), default=0)
+                after[i.name] = _latest(before) + inner * self._trips(i)
+        return after
+
+    def _root(self, name: str) -> Instruction:
+        return next(i for i in self.computations[name].values() if i.is_root)
+
+
+def _latest(rounds: Any) -> int:
+    return max(map(_latest, rounds), default=0) if isinstance(rounds, list) else rounds

@@ -4,6 +4,8 @@ A *round* is a link of the longest chain of collectives each of which needs the 
 before: collectives that do not wait for each other can run, and be combined, in one round.
 """
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,34 +28,44 @@ MENU["label cross entropy"] = lambda p, q: jd.cross_entropy(jd.labels(jnp.arange
 HOW = ("jit", "shard_map")
 
 
-def loss(name: str, how: str, mesh: Mesh) -> Any:
-    """The sum over rows, a function of two arrays of logits."""
-    functional = MENU[name]
+def loss(names: Iterable[str], how: str, mesh: Mesh) -> Any:
+    """The sum over rows and functionals, a function of two arrays of logits."""
+
+    def total(a, b, **axis):
+        p, q = jd.logits(a, **axis), jd.logits(b, **axis)
+        return sum(MENU[name](p, q).sum() for name in names)
+
     if how == "jit":
-        return lambda a, b: functional(jd.logits(a), jd.logits(b)).sum()
-
-    def local(a, b):
-        return functional(*(jd.logits(z, axis_name="class") for z in (a, b)))
-
-    split = jax.shard_map(local, mesh=mesh, in_specs=P(None, "class"), out_specs=P())
-    return lambda a, b: split(a, b).sum()
+        return total
+    local = partial(total, axis_name="class")
+    return jax.shard_map(local, mesh=mesh, in_specs=P(None, "class"), out_specs=P())
 
 
-def measure(devices: list[Any], name: str, how: str) -> dict[str, float]:
-    """Rounds of the value, and of it with its gradient in both arguments; the largest array that a
-    device contributes, and all that the gradient adds to the value's, in elements per row.
-    """
+def compiled(devices: list[Any], names: Iterable[str], how: str, *, gradient: bool) -> Program:
+    """The value, or the value and its gradient in both arguments."""
     mesh = Mesh(np.array(devices), ("class",), axis_types=(AxisType.Auto,))
     spread = NamedSharding(mesh, P(None, "class"))
     z = jax.ShapeDtypeStruct((ROWS, CLASSES), "float32", sharding=spread)
-    f = loss(name, how, mesh)
-    forward, both = (
-        Program(jax.jit(f).lower(z, z).compile().as_text())
-        for f in (f, jax.value_and_grad(f, (0, 1)))
-    )
+    f = loss(names, how, mesh)
+    f = jax.value_and_grad(f, (0, 1)) if gradient else f
+    return Program(jax.jit(f).lower(z, z).compile())
+
+
+def exchanged(program: Program) -> tuple[int, float, float]:
+    """Rounds; elements per row of the largest array that a device gives, and of all of them."""
+    sizes = program.exchanged
+    return program.rounds, max(sizes, default=0) / ROWS, sum(sizes) / ROWS
+
+
+def measure(devices: list[Any], name: str, how: str) -> dict[str, float]:
+    """Rounds of the value, and of it with its gradient; the largest array; what the gradient adds
+    to all that is exchanged for the value.
+    """
+    rounds, _, forward = exchanged(compiled(devices, [name], how, gradient=False))
+    all_rounds, largest, both = exchanged(compiled(devices, [name], how, gradient=True))
     return {
-        "rounds": forward.rounds,
-        "with gradient": both.rounds,
-        "largest": max(both.exchanged, default=0) / ROWS,
-        "backward": (sum(both.exchanged) - sum(forward.exchanged)) / ROWS,
+        "rounds": rounds,
+        "with gradient": all_rounds,
+        "largest": largest,
+        "backward": both - forward,
     }

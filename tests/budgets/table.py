@@ -44,14 +44,12 @@ def measure(key: str) -> Row:
     if device_count(device) == 8:
         return sharded.measure(devices.eight(device.removesuffix("x8")), name, kind)
     try:
-        compiled = programs.compile_for(
-            devices.one(device), name, kind, devices.options(device)
-        )
+        compiled = programs.compile_for(devices.one(device), name, kind, devices.options(device))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return {"traffic": math.inf, "memory": math.inf}  # more than the device has
-    program, elements = Program(compiled.as_text()), programs.N * programs.V
+    program, elements = Program(compiled), programs.N * programs.V
     if folder := os.environ.get("BUDGETS_TEXT"):
         Path(folder, f"{key.replace('/', '-')}.txt").write_text(program.text)
     array = elements * jax.numpy.dtype(kind).itemsize
@@ -122,7 +120,9 @@ def main() -> None:
         print(line, flush=True)
     if args.write:
         budgets["jax"] = jax.__version__
-        old = {k: v for k, v in budgets["measured"].items() if args.only or not _of(k, args.devices)}
+        old = {
+            k: v for k, v in budgets["measured"].items() if args.only or not _of(k, args.devices)
+        }
         budgets["measured"] = dict(sorted((old | measured).items()))
         BUDGETS.write_text(_text(budgets))
 

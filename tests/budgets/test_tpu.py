@@ -1,5 +1,7 @@
 """Programs for TPU v5e, v6e and v5p, and for eight v5e, held to budgets.json."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -17,7 +19,7 @@ def test_budget(key, measured, budgets):
     assert not table.excess(budgets, key, measured[key].result())
 
 
-def _compiled(f, shape, dtype):
+def _compiled(f, shape, dtype) -> Any:
     x = jax.ShapeDtypeStruct(shape, dtype, sharding=SingleDeviceSharding(devices.one("v5e")))
     return jax.jit(f).lower(x).compile()
 
@@ -40,7 +42,7 @@ LOOP_FREE = {
 def test_counts_are_the_compiler_s(name, dtype):
     """Without loops the text gives the traffic and the arithmetic that the compiler reports."""
     compiled = _compiled(LOOP_FREE[name], (8192, 16384), dtype)  # beyond the on-chip memory
-    cost, program = compiled.cost_analysis(), Program(compiled.as_text())
+    cost, program = compiled.cost_analysis(), Program(compiled)
     assert program.traffic == pytest.approx(cost["bytes accessed"], rel=0.01)
     assert program.flops == pytest.approx(cost.get("flops", 0), rel=0.01)
     assert program.transcendentals == pytest.approx(cost.get("transcendentals", 0), rel=0.01)
@@ -50,6 +52,6 @@ def test_loop_counts_as_often_as_it_runs():
     def scanned(x):
         return lax.scan(lambda c, row: (c + jnp.exp(row).sum(), None), jnp.float32(0), x)[0]
 
-    program = Program(_compiled(scanned, (16, 2048, 16384), "float32").as_text())
+    program = Program(_compiled(scanned, (16, 2048, 16384), "float32"))
     assert program.traffic == pytest.approx(16 * 2048 * 16384 * 4, rel=0.02)
     assert program.transcendentals == 16 * 2048 * 16384
