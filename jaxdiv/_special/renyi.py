@@ -258,3 +258,21 @@ def renyi_link(total: Number, order: Number) -> Float[Array, "..."]:
     0.5000 0.6931
     """
     return _renyi_link(*arrays(total, order))
+
+
+def exprel(x: Number) -> Float[Array, "..."]:
+    r"""$(e^x - 1)/x$, 1 at 0; smooth.
+
+    >>> print(f"{exprel(0.):.1f} {exprel(1e-3):.6f}")
+    1.0 1.000500
+    """
+    return _moment(0, *arrays(x))
+
+
+def log1prel(x: Number) -> Float[Array, "..."]:
+    r"""$\log(1 + x)/x$ for $x > -1$, 1 at 0; smooth.
+
+    >>> print(f"{log1prel(0.):.1f} {log1prel(1e-3):.6f}")
+    1.0 0.999500
+    """
+    return _log1p_moment(0, *arrays(x))
