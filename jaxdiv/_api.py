@@ -183,7 +183,7 @@ def multi_jensen_shannon(
     if not shape or (weights is not None and jnp.shape(weights) != shape[-1:]):
         raise ValueError(
             "multi_jensen_shannon: the last batch axis of ps must hold the distributions, one to a "
-            f"weight; got batch shape {shape} and weights {jnp.shape(weights)}."
+            f"weight; got batch shape {shape} and weights {weights}."
         )
     pair = align(ps, map_batch_axis(ps, lambda x, axis: lax.slice_in_dim(x, 0, 1, axis=axis)))
     if weights is None:

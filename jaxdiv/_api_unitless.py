@@ -125,7 +125,7 @@ def cressie_read(
         >>> import jaxdiv as jd
         >>> p, q = jd.probs([0.5, 0.5]), jd.probs([0.25, 0.75])
         >>> print(f"{jd.cressie_read(p, q, 2 / 3):.6f}")
-        0.155120
+        0.157745
     """
     return evaluate(CressieRead(power), (p, q), None, estimator, key)
 

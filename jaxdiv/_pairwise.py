@@ -64,8 +64,8 @@ def pairwise(
                 f"pairwise: {name} has batch shape {d.batch_shape}; it must have one axis. Over "
                 "others use `jax.vmap`."
             )
-    classes = isinstance(ps, AbstractDiscrete) and isinstance(qs, AbstractDiscrete)
-    if isinstance(functional, CrossEntropy) and classes and estimator is None:
+    by_product = isinstance(functional, CrossEntropy) and estimator is None
+    if by_product and isinstance(ps, AbstractDiscrete) and isinstance(qs, AbstractDiscrete):
         return in_base(_cross_entropies(ps, qs), base)
 
     @jax.checkpoint

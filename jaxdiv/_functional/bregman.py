@@ -65,11 +65,13 @@ class Bregman(AbstractDivergence):
         rise = slope(zero) if self.slope_at_zero is None else zero + self.slope_at_zero
         # What is infinite, or not known, has no slope to give.
         known = jnp.where(jnp.isfinite(rise), rise, 0.0)
+        bend = jax.grad(slope)(zero)
+        bend = jnp.where(jnp.isfinite(bend), bend, 0.0)
         only_p, only_q = (q == 0) & (p > 0), (p == 0) & (q > 0)
         x, y = jnp.where(only_p, p, 1.0), jnp.where(only_q, q, 1.0)
         in_q = start + known * jnp.where(only_q, p, 0.0) - _each(self.generator, y)
         in_q = in_q + _each(slope, y) * jnp.where(only_q, y - p, 0.0)
-        in_p = _each(self.generator, x) - start - known * x
+        in_p = _each(self.generator, x) - start - (known + bend * jnp.where(only_p, q, 0.0)) * x
         in_p = jnp.where(jnp.isfinite(rise), in_p, jnp.where(jnp.isnan(rise), rise, -rise))
         return jnp.where(only_q, in_q, jnp.where(only_p, in_p, 0.0))
 

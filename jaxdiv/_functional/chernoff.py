@@ -9,10 +9,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._special import expm1, psi
+from .._special.base import log1p
 from .base import AbstractDivergence, Pair, no_average
-from .renyi import renyi_of, renyi_of_support
 
-_STEPS = 24  # every third a bisection: the others are Newton's, from within 2^-8
+_STEPS = 24  # of the first 16 every other a bisection: the last are Newton's, from within 2^-8
 
 
 class ChernoffInformation(AbstractDivergence):
@@ -62,10 +62,42 @@ def _(primals, tangents):
 
 
 def _exponent(pair: Pair, a: Array) -> Array:
-    inside = (a > 0) & (a < 1)
-    between = jnp.where(inside, a, 0.5)
-    at_end = jnp.where(a <= 0, renyi_of_support(pair), renyi_of_support(pair.swapped))
-    return jnp.where(inside, (1 - between) * renyi_of(pair, between), at_end)
+    r"""$-\log \sum p^a q^{1-a}$, at the ends too."""
+    shared = ~jnp.isinf(pair.r)
+    log_terms = jnp.where(shared, pair.log_q + a[..., None] * pair.finite_r, -jnp.inf)
+    top = pair.maximum(log_terms)
+    top = jnp.where(jnp.isinf(top), 0.0, top)
+    affinity = pair.total(jnp.exp(log_terms - top[..., None]))
+    # Where it is near 1, what is left of it is summed instead.
+    rest = pair.total(jnp.where(shared, _rest(pair, a), _alone(pair, a)))
+    near, disjoint = rest < 0.5, affinity <= 0
+    close = -log1p(-jnp.where(near, rest, 0.0))
+    far = -jnp.log(jnp.where(disjoint, 1.0, affinity)) - top
+    return jnp.where(near, close, jnp.where(disjoint, jnp.inf, far))
+
+
+def _alone(pair: Pair, a: Array) -> Array:
+    """$a p + (1 - a) q$, where one of them is zero."""
+    a = a[..., None]
+    return jnp.where(pair.p_is_zero, (1 - a) * pair.q, 0) + jnp.where(pair.q_is_zero, a * pair.p, 0)
+
+
+def _rest(pair: Pair, a: Array) -> Array:
+    r"""$a p + (1 - a) q - p^a q^{1-a} \ge 0$.
+
+    With $s = |r|$ and $c$ the power of the lesser mass it is the greater one times
+    $c \psi(s) - \psi(c s)$, or the same in $b = 1 - c$ for $c$ above one half.
+    """
+    r = pair.finite_r
+    more, s = r > 0, abs(r)
+    c = jnp.where(more, 1 - a[..., None], a[..., None])
+    b = jnp.where(more, a[..., None], 1 - a[..., None])
+    low, near = c < 0.5, s < 1
+    x = jnp.where(near & ~low, s, 0.0)
+    small = jnp.exp(-x) * (b * psi(-x) - psi(-b * x))
+    large = jnp.exp(-c * s) * expm1(-b * s) - b * expm1(-s)
+    part = jnp.where(low, c * psi(s) - psi(c * s), jnp.where(near, small, large))
+    return jnp.where(more, pair.p, pair.q) * part
 
 
 @jax.custom_jvp
@@ -94,6 +126,7 @@ def _slopes(pair: Pair, a: Array) -> tuple[Array, Array]:
     rate = jnp.where(more, 1 - a[..., None], a[..., None])
     slope = jnp.where(more, 1.0, -1.0) * mass * (psi(s) + s * expm1(-rate * s))
     alone = jnp.where(pair.p_is_zero, pair.q, 0.0) - jnp.where(pair.q_is_zero, pair.p, 0.0)
+    slope = jnp.where(jnp.isinf(pair.r), 0.0, slope)
     return pair.total(slope + alone), pair.total(mass * s * s * jnp.exp(-rate * s))
 
 
@@ -104,9 +137,10 @@ def maximise(slopes: Callable[[Array], tuple[Array, Array]], like: Array) -> Arr
         low, high, a = state
         value, slope = slopes(a)
         low, high = jnp.where(value <= 0, a, low), jnp.where(value >= 0, a, high)
-        to = a - value / jnp.where(slope > 0, slope, 1.0)
-        newton = (slope > 0) & (to > low) & (to < high) & (i % 3 != 2)
-        return low, high, jnp.where(value == 0, a, jnp.where(newton, to, 0.5 * (low + high)))
+        newton = jnp.clip(a - value / jnp.where(slope > 0, slope, 1.0), low, high)
+        middle = (i < 16) & (i % 2 == 1) | (slope <= 0)
+        to = jnp.where(middle, 0.5 * (low + high), newton)
+        return low, high, jnp.where(value == 0, a, to)
 
     zero = jnp.zeros_like(like)
     _, _, a = lax.fori_loop(0, _STEPS, step, (zero, zero + 1, zero + 0.5))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from .._special import expm1, exprel, renyi_node
+from .._special import expm1, expm1_over, renyi_node
 from .base import AbstractDivergence, Draws, Pair
 from .renyi import Renyi, scaled
 
@@ -73,6 +73,7 @@ def power_of_renyi(evaluate: Callable[..., Array], order: ArrayLike, p: Any, q: 
         if order < 0.5:
             order, p, q = 1 - order, q, p
         return _from_renyi(evaluate(Renyi(order), p, q), order)
+    order = jnp.asarray(order)
     upper = order >= 0.5
     high, low = jnp.where(upper, order, 0.5), jnp.where(upper, 0.5, 1 - order)
     above = _from_renyi(evaluate(Renyi(high), p, q), high)
@@ -84,7 +85,7 @@ def _from_renyi(value: Array, order: ArrayLike) -> Array:
     disjoint = jnp.isinf(value)
     limit = jnp.where(a < 1, 1 / (a * jnp.where(a < 1, 1 - a, 1.0)), jnp.inf)
     value = jnp.where(disjoint, 0.0, value)
-    return jnp.where(disjoint, limit, value * exprel((a - 1) * value) / a)
+    return jnp.where(disjoint, limit, expm1_over(a - 1, value) / a)
 
 
 class CressieRead(AbstractDivergence):

@@ -41,7 +41,7 @@ class Renyi(AbstractDivergence):
 
     def integrate(self, pair):
         if is_static(self.order, 0.0):
-            return renyi_of_support(pair)
+            return _support(pair)
         if is_static(self.order, math.inf):
             if pair.weights is not None:
                 raise TypeError(_NO_INTEGRAL)
@@ -99,7 +99,7 @@ def renyi_of(pair: Pair, order: Float[Array, "*batch"]) -> Float[Array, "*batch"
     return value + jnp.where(steep, jnp.inf, 0.0)
 
 
-def renyi_of_support(pair: Pair) -> Float[Array, "*batch"]:
+def _support(pair: Pair) -> Float[Array, "*batch"]:
     r"""At order 0: $-\log Q(p > 0)$."""
     missed = pair.total(jnp.where(pair.p_is_zero, pair.q, 0.0))
     kept = pair.total(jnp.where(pair.p_is_zero, 0.0, pair.q))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from .._special import exprel, log1prel
+from .._special import expm1_over, log1prel
 from .base import AbstractFunctional, Pair
 from .renyi import is_static
 
@@ -53,20 +53,21 @@ class RenyiEntropy(AbstractFunctional):
             ties = jnp.maximum(pair.total(tied), 1.0)
             moved = jnp.where(tied > 0, pair.log_p - lax.stop_gradient(pair.log_p), 0.0)
             return -(top + pair.total(moved) / ties)
-        # -top - log(sum p e^{beta (log p - top)}) / beta: two parts that do not cancel.
         beta = jnp.asarray(self.order, top.dtype) - 1
-        excess = pair.total(_node(pair, beta, top[..., None]))
+        excess = pair.total(_node(pair, beta))
+        # Where the sum of p^a is about 1, what it lacks is summed instead; elsewhere it is taken
+        # relative to the largest mass, in two parts that do not cancel.
         near = abs(beta * excess) < 0.5
         close = excess * log1prel(jnp.where(near, -beta * excess, 0.0))
         rest = pair.total(_power(pair, beta, top[..., None]))
         far = -jnp.log(jnp.where(near, 1.0, rest)) / jnp.where(near, 1.0, beta)
-        return jnp.where(near, close, far) - top
+        return jnp.where(near, close, far - top)
 
     def terms(self, draws):
         if is_static(self.order, 0.0) or is_static(self.order, math.inf):
             raise TypeError(_NO_INTEGRAL)
         beta = jnp.asarray(self.order, draws.log_p.dtype) - 1
-        return -draws.log_p * exprel(beta * draws.log_p)
+        return -expm1_over(beta, draws.log_p)
 
     def reverse_terms(self, draws):
         return None
@@ -105,11 +106,11 @@ class TsallisEntropy(AbstractFunctional):
 
     def integrate(self, pair):
         beta = jnp.asarray(self.order, pair.p.dtype) - 1
-        return pair.total(_node(pair, beta, jnp.zeros((), pair.p.dtype)))
+        return pair.total(_node(pair, beta))
 
     def terms(self, draws):
         beta = jnp.asarray(self.order, draws.log_p.dtype) - 1
-        return -draws.log_p * exprel(beta * draws.log_p)
+        return -expm1_over(beta, draws.log_p)
 
     def reverse_terms(self, draws):
         return None
@@ -120,7 +121,7 @@ class TsallisEntropy(AbstractFunctional):
     def compose(self, evaluate, *operands):
         value = evaluate(RenyiEntropy(self.order), *operands)
         beta = jnp.asarray(self.order, value.dtype) - 1
-        return value * exprel(-beta * value)
+        return expm1_over(-beta, value)
 
 
 _NO_INTEGRAL = (
@@ -129,24 +130,23 @@ _NO_INTEGRAL = (
 )
 
 
-def _node(pair: Pair, beta: Array, top: Array) -> Array:
-    r"""$p\,(1 - e^{\beta x}) / \beta \ge 0$, $x = \log p - $ `top`."""
+def _node(pair: Pair, beta: Array) -> Array:
+    r"""$(p - p^{1 + \beta}) / \beta$: never negative for masses."""
     zero = pair.log_p == -jnp.inf
-    x = jnp.where(zero, 0.0, pair.log_p - jnp.where(zero, 0.0, top))
-    y = beta * x
-    near = abs(y) < 1
-    close = pair.p * -jnp.where(near, x, 0.0) * exprel(jnp.where(near, y, 0.0))
-    far = (pair.p - _power(pair, beta, top)) / jnp.where(near, 1.0, beta)
+    x = jnp.where(zero, 0.0, pair.log_p)
+    near = abs(beta * x) < 0.5
+    close = pair.p * -expm1_over(beta, jnp.where(near, x, 0.0))
+    far = (pair.p - _power(pair, beta, jnp.zeros_like(beta))) / jnp.where(near, 1.0, beta)
     # At p = 0 the slope in p is finite where beta is positive.
     here, steep = zero & (beta > 0), jnp.where(beta > 0, beta, 1.0)
     curved = here & (beta >= 1)
     power = jnp.where(curved, pair.p, 0.0) ** (jnp.where(beta >= 1, beta, 1.0) + 1)
-    at_zero = jnp.where(here, (pair.p - power * jnp.exp(-steep * top)) / steep, 0.0)
+    at_zero = jnp.where(here, (pair.p - power) / steep, 0.0)
     return jnp.where(zero, at_zero, jnp.where(near, close, far))
 
 
 def _power(pair: Pair, beta: Array, top: Array) -> Array:
-    r"""$p\,e^{\beta x}$; 0 at $p = 0$."""
+    r"""$p\,e^{\beta (\log p - t)}$, $t$ = `top`; 0 at $p = 0$."""
     zero = pair.log_p == -jnp.inf
     log_p = jnp.where(zero, 0.0, pair.log_p)
     y = beta * (log_p - top)

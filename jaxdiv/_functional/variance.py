@@ -12,7 +12,9 @@ from .base import AbstractFunctional, Pair, no_average
 def _variance(pair: Pair, x: Array, used: Array) -> Float[Array, "*batch"]:
     """Of `x` under `p`; right where `x` is, whatever its mean."""
     p, x = jnp.where(used, pair.p, 0.0), jnp.where(used, x, 0.0)
-    apart = x - pair.total(p * x)[..., None]
+    mass = pair.total(p)
+    mean = pair.total(p * x) / jnp.where(mass > 0, mass, 1.0)
+    apart = x - mean[..., None]
     return pair.total(p * apart * apart)
 
 

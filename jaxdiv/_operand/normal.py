@@ -197,7 +197,9 @@ def _(functional, p):
 def _(functional, p, q):
     loc_p, scale_p, loc_q, scale_q = floating(p.loc, p.scale, q.loc, q.scale)
     z, ratio = (loc_p - loc_q) / scale_q, scale_p / scale_q
-    excess = (scale_p - scale_q) / scale_q * (ratio + 1)
+    near = (ratio > 0.5) & (ratio < 2)
+    close = (scale_p - scale_q) / scale_q * (ratio + 1)
+    excess = jnp.where(near, close, ratio * ratio - 1)
     return 0.5 * excess * excess + (ratio * z) ** 2
 
 

@@ -16,7 +16,7 @@ from .generators import js_kernel as js_kernel
 from .generators import neg_xlogy as neg_xlogy
 from .generators import phi as phi
 from .generators import psi as psi
-from .renyi import exprel as exprel
+from .renyi import expm1_over as expm1_over
 from .renyi import log1prel as log1prel
 from .renyi import renyi_link as renyi_link
 from .renyi import renyi_node as renyi_node
