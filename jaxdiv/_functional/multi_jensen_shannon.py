@@ -5,6 +5,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._special import expm1, psi
+from .._special.base import log1p
 from .base import Pair
 
 
@@ -26,7 +27,7 @@ def multi_jensen_shannon(pair: Pair, weights: Float[Array, "K"]) -> Float[Array,
     near = change > -0.5
     share = jnp.sum(w * jnp.where(zero, 0.0, jnp.exp(d)), -2, keepdims=True)
     far = jnp.log(jnp.where(near | (share <= 0), 1.0, share))
-    x = d - jnp.where(near, jnp.log1p(jnp.where(near, change, 0.0)), far)
+    x = d - jnp.where(near, log1p(jnp.where(near, change, 0.0)), far)
     mixed = jnp.sum(w * p, -2, keepdims=True)
     small = abs(x) < 1
     inside = jnp.where(small, p * psi(jnp.where(small, x, 0.0)), p * x - p + mixed)

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from .._special import expm1, renyi_link, renyi_node
+from .._special.base import log1p
 from .base import AbstractDivergence, Pair
 
 
@@ -104,7 +105,7 @@ def _support(pair: Pair) -> Float[Array, "*batch"]:
     missed = pair.total(jnp.where(pair.p_is_zero, pair.q, 0.0))
     kept = pair.total(jnp.where(pair.p_is_zero, 0.0, pair.q))
     most = missed < 0.5
-    near = -jnp.log1p(-jnp.where(most, missed, 0.0))
+    near = -log1p(-jnp.where(most, missed, 0.0))
     disjoint = ~most & (kept <= 0)
     far = -jnp.log(jnp.where(most | disjoint, 1.0, kept))
     return jnp.where(disjoint, jnp.inf, jnp.where(most, near, far))

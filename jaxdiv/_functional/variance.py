@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from .._special.base import log1p
 from .base import AbstractFunctional, Pair, no_average
 
 
@@ -95,6 +96,6 @@ def varentropy_of_masses(pair: Pair) -> Float[Array, "*batch"]:
     top = pair.maximum(pair.p)[..., None]
     top = lax.stop_gradient(jnp.where(top > 0, top, 1.0))
     near, zero = pair.p > 0.5 * top, pair.log_p == -jnp.inf
-    close = jnp.log1p((jnp.where(near, pair.p, top) - top) / top)
+    close = log1p((jnp.where(near, pair.p, top) - top) / top)
     far = jnp.where(zero | near, 0.0, pair.log_p) - jnp.log(top)
     return _variance(pair, jnp.where(near, close, far), ~zero)
