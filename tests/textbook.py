@@ -115,11 +115,10 @@ def chernoff(p, q):
         return -mp.log(affinity(low))
     if slope(high)[0] <= 0:
         return -mp.log(affinity(high))
-    for _ in range(200):
+    for i in range(100):
         value, rise = slope(a)
         low, high = (a, high) if value < 0 else (low, a)
-        to = a - value / rise
-        to = to if low < to < high else (low + high) / 2
+        to = min(max(a - value / rise, low), high) if i % 2 or i > 40 else (low + high) / 2
         if abs(to - a) < mp.mpf(10) ** (-mp.mp.dps // 2):
             return -mp.log(affinity(to))
         a = to

@@ -116,18 +116,46 @@ def _(primals, tangents):
 
 
 def _slopes(pair: Pair, a: Array) -> tuple[Array, Array]:
-    r"""$\sum p^a q^{1-a} r$ and $\sum p^a q^{1-a} r^2$: the slope in $a$ and its own, reversed.
+    r"""$A - B$, or $\log A - \log B$ where both are small: increasing in $a$; and its slope.
 
-    The terms of first order in `r` sum to what stands on one support alone, and are left out.
+    $A$ and $B$ are the sums of $p^a q^{1-a} |r|$ over the outcomes with $p > q$ and with $p < q$:
+    the exponent is stationary where they are equal.
     """
     r = pair.finite_r
     more, s = r > 0, abs(r)
-    mass = jnp.where(more, pair.p, pair.q)
     rate = jnp.where(more, 1 - a[..., None], a[..., None])
-    slope = jnp.where(more, 1.0, -1.0) * mass * (psi(s) + s * expm1(-rate * s))
+    some = s > 0
+    log_mass = jnp.where(some, jnp.where(more, pair.log_p, pair.log_q), 0.0)
+    log_terms = log_mass - rate * s + jnp.log(jnp.where(some, s, 1.0))
+    (log_a, rise_a), (log_b, rise_b) = (
+        _log_sum(pair, log_terms, s, some & side) for side in (more, ~more)
+    )
+    # A - B, less the terms of first order in r: of these remains what stands on one support alone.
+    mass = jnp.where(more, pair.p, pair.q)
+    sign = jnp.where(more, 1.0, jnp.where(some, -1.0, 0.0))
     alone = jnp.where(pair.p_is_zero, pair.q, 0.0) - jnp.where(pair.q_is_zero, pair.p, 0.0)
-    slope = jnp.where(jnp.isinf(pair.r), 0.0, slope)
-    return pair.total(slope + alone), pair.total(mass * s * s * jnp.exp(-rate * s))
+    apart = pair.total(sign * mass * (psi(s) + s * expm1(-rate * s)) + alone)
+    none_a, none_b = jnp.isinf(log_a), jnp.isinf(log_b)
+    sum_a = jnp.where(none_a, 0.0, jnp.exp(jnp.where(none_a, 0.0, log_a)))
+    sum_b = jnp.where(none_b, 0.0, jnp.exp(jnp.where(none_b, 0.0, log_b)))
+    rounding = pair.total(jnp.where(s < 1, 0.0, mass * s))  # of `apart`, in its own units
+    # Between masses of one support both are there, but for what rounding has left of tiny ones.
+    one_support = pair.maximum(jnp.isinf(pair.r).astype(r.dtype)) == 0
+    near = (rounding < 16 * (sum_a + sum_b)) | (one_support & (none_a | none_b))
+    none = (none_a & none_b) | near
+    far = jnp.where(none, 0.0, log_a) - jnp.where(none, 0.0, log_b)
+    slope = jnp.where(near, rise_a * sum_a + rise_b * sum_b, rise_a + rise_b)
+    return jnp.where(near, apart, far), slope
+
+
+def _log_sum(pair: Pair, log_terms: Array, s: Array, side: Array) -> tuple[Array, Array]:
+    """The logarithm of a sum of exponentials, and the mean of `s` under its terms."""
+    log_terms = jnp.where(side, log_terms, -jnp.inf)
+    top = pair.maximum(log_terms)
+    empty = jnp.isinf(top)
+    terms = jnp.exp(log_terms - jnp.where(empty, 0.0, top)[..., None])
+    total = jnp.where(empty, 1.0, pair.total(terms))
+    return jnp.where(empty, -jnp.inf, jnp.log(total) + top), pair.total(s * terms) / total
 
 
 def maximise(slopes: Callable[[Array], tuple[Array, Array]], like: Array) -> Array:

@@ -22,7 +22,7 @@ def power_sum(pair: Pair, order: ArrayLike) -> Float[Array, "*batch"]:
     """
     a = jnp.asarray(order, pair.r.dtype)
     r, upper = pair.finite_r, pair.finite_r > 0
-    # Where the power outgrows the masses it is taken from its logarithm, lest it overflow first.
+    # Where the power outgrows the masses it is all: from its logarithm, lest it overflow first.
     growth = jnp.where(upper, a - 1, a) * r
     apart = growth > _APART
     exponent = jnp.where(apart, jnp.where(upper, pair.log_p, pair.log_q) + growth, 0.0)
