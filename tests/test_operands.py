@@ -17,7 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 import jaxdiv as jd
 
-from .registry import FAMILIES, FORMS, tril
+from .families import FAMILIES, tril
+from .registry import FORMS
 
 RNG = np.random.default_rng(0)
 Z = jnp.asarray(RNG.normal(size=(4, 3, 5)))

@@ -31,8 +31,9 @@ def unconstrain(family: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
         `free`, the family with each constrained field replaced by its free coordinates (None where
         it is `"fixed"`): $\log x$ of a positive field; the logarithms of the diagonal and the
         entries below it, row by row, of a Cholesky factor; $\log(p_k / p_K)$, $k < K$, of a point
-        of the simplex; $z_k - z_K$ of logits. The dimension is minimal, so that a Hessian in these
-        coordinates is regular at an isolated optimum. And `rebuild`, with
+        of the simplex; $z_k - z_K$ of logits; $\log p/(1 - p)$ of a field in the unit interval. The
+        dimension is minimal, so that a Hessian in these coordinates is regular at an isolated
+        optimum. And `rebuild`, with
         `rebuild(free) == family` to the bit (a covariance matrix: to rounding); it jits, vmaps and
         differentiates.
 
@@ -187,11 +188,23 @@ def _logits_rebuild(u: Array, x0: Array, u0: Array) -> Array:
     return z - (log_sum(z, -1, keepdims=True) - log_sum(x0, -1, keepdims=True))
 
 
+def _unit_free(p: Array) -> Array:
+    return jnp.log(p) - jnp.log1p(-p)
+
+
+def _unit_rebuild(u: Array, x0: Array, u0: Array) -> Array:
+    move = u - u0
+    grow, shrink = jnp.exp(jnp.minimum(move, 0.0)), jnp.exp(jnp.minimum(-move, 0.0))
+    below = x0 * grow / (1 + x0 * jnp.expm1(jnp.minimum(move, 0.0)))
+    return jnp.where(move > 0, x0 / (x0 + (1 - x0) * shrink), below)
+
+
 _COORDINATES = {
     "real": Coordinates(lambda x: x, lambda u, x0, u0: u),
     "positive": Coordinates(jnp.log, lambda u, x0, u0: x0 * jnp.exp(u - u0)),
     "cholesky": Coordinates(_tril_free, _tril_rebuild),
     "positive_definite": Coordinates(_covariance_free, _covariance_rebuild),
+    "unit_interval": Coordinates(_unit_free, _unit_rebuild),
     "simplex": Coordinates(_log_ratios, _simplex_rebuild),
     "logits": Coordinates(_differences, _logits_rebuild),
 }
