@@ -11,8 +11,13 @@ os.environ.update(
     TPU_WORKER_HOSTNAMES="localhost",
     TPU_ACCELERATOR_TYPE="v5litepod-1",
     ALLOW_MULTIPLE_LIBTPU_LOAD="1",
-    # Autotuning would run the candidates.
-    XLA_FLAGS="--xla_gpu_autotune_level=0 --xla_force_host_platform_device_count=8",
+    XLA_FLAGS=" ".join(
+        (
+            "--xla_force_host_platform_device_count=8",
+            "--xla_gpu_autotune_level=0",  # it would run the candidates
+            "--xla_backend_optimization_level=0",  # of the instructions below the program's text
+        )
+    ),
     TF_CPP_MIN_LOG_LEVEL="2",
 )
 

@@ -49,10 +49,15 @@ def measure(key: str) -> Row:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return {"traffic": math.inf, "memory": math.inf}  # more than the device has
-    program, elements = Program(compiled), programs.N * programs.V
     if folder := os.environ.get("BUDGETS_TEXT"):
-        Path(folder, f"{key.replace('/', '-')}.txt").write_text(program.text)
-    array = elements * jax.numpy.dtype(kind).itemsize
+        Path(folder, f"{key.replace('/', '-')}.txt").write_text(compiled.as_text())
+    return cost(compiled, kind)
+
+
+def cost(compiled: Any, dtype: str) -> Row:
+    """Traffic and temporary memory in passes over one array, arithmetic per element of it."""
+    program, elements = Program(compiled), programs.N * programs.V
+    array = elements * jax.numpy.dtype(dtype).itemsize
     return {
         "traffic": round(program.traffic / array, 3),
         "memory": round(compiled.memory_analysis().temp_size_in_bytes / array, 3),

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 from jax.sharding import SingleDeviceSharding
 
-from . import devices, table
+from . import devices, programs, table
 from .hlo import Program
 
 DEVICES = ("v5e", "v6e", "v5p", "v5ex8")
@@ -55,3 +55,9 @@ def test_loop_counts_as_often_as_it_runs():
     program = Program(_compiled(scanned, (16, 2048, 16384), "float32"))
     assert program.traffic == pytest.approx(16 * 2048 * 16384 * 4, rel=0.02)
     assert program.transcendentals == 16 * 2048 * 16384
+
+
+def test_least_effort_costs_the_same():
+    """The budgets are of programs compiled at the least effort."""
+    default = programs.compile_for(devices.one("v5e"), "kl/student", "float32")
+    assert table.cost(default, "float32") == table.measure("v5e/float32/kl/student")
