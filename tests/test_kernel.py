@@ -29,7 +29,7 @@ SIZES = {
     ("float32", 2): (3, True),
     ("float32", 10): (3, True),
     ("float32", 100): (1, True),
-    ("float32", 1000): (1 / 3, False),
+    ("float32", 1000): (1 / 2, False),
     ("bfloat16", 10): (1, False),
     ("float64", 3): (3, True),
 }
