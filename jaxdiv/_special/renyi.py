@@ -120,8 +120,11 @@ def _renyi_mixed(s, a):
 def _renyi_curvature(s, a):
     r"""$\partial_s^2 E = e^{-(1-a)s} (1 - s \mu_0(-as))$."""
     t = jnp.where(s == jnp.inf, 0, s)
-    slope = finite(jnp.exp(-(1 - a) * t) * (1 - t * _moment(0, -a * t)))
-    return jnp.where(s == jnp.inf, 0, slope)
+    # For a < 0 as in the slope, lest 0 meet infinity.
+    up = jnp.exp(-(1 - jnp.maximum(a, 0)) * t) * (1 - t * _moment(0, -jnp.maximum(a, 0) * t))
+    below = jnp.minimum(a, 0)
+    low = jnp.exp(-(1 - below) * t) - t * jnp.exp(-t) * _moment(0, below * t)
+    return jnp.where(s == jnp.inf, 0, finite(jnp.where(a >= 0, up, low)))
 
 
 def _tangent(primals, tangents, in_s, in_a):
