@@ -64,6 +64,25 @@ def test_never_nan(form, name):
         assert values[4] == 0 and not any(slope[4].any() for slope in slopes)
 
 
+def test_never_nan_of_the_others():
+    used = [f for f in registry.DISTINCT if f.value not in FUNCTIONALS.values()]
+    used = [f for f in used if f.name != "f-divergence"]  # elsewhere
+
+    def values(x, y):
+        return registry.evaluate(used, jd.logits(x), jd.logits(y))
+
+    def both(x, y):
+        return values(x, y), jax.jacrev(values, (0, 1))(x, y)
+
+    x, y = (jnp.array(side, jnp.float32) for side in zip(*PAIRS, strict=True))
+    value, slopes = jax.jit(jax.vmap(both))(x, y)
+    assert not jnp.isnan(value).any()
+    assert all(jnp.isfinite(slope).all() for slope in slopes)
+    ours = np.array([f.is_divergence for f in used])
+    assert (value[:, ours] >= 0).all() and not value[4, ours].any()
+    assert not any(slope[4, ours].any() for slope in slopes)
+
+
 @pytest.mark.parametrize("name", ["kl", "js", "cross-entropy"])
 def test_second_derivatives_are_not_nan(name):
     def value(x, y):

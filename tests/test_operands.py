@@ -84,9 +84,14 @@ def test_functionals_say_what_is_wrong():
     for weight in (0.0, 1.0, -0.5):
         with pytest.raises(ValueError, match="weight must lie strictly between 0 and 1"):
             jd.JensenShannon(weight)
-    for order in (0.0, -1.0, float("inf")):
-        with pytest.raises(ValueError, match="order must be positive and finite"):
-            jd.Renyi(order)
+    for order in (-1.0, float("nan")):
+        for kind in (jd.Renyi, jd.RenyiEntropy):
+            with pytest.raises(ValueError, match="order must not be negative"):
+                kind(order)
+    for order in (0.0, float("inf")):
+        for kind in (jd.Tsallis, jd.TsallisEntropy):
+            with pytest.raises(ValueError, match="order must be positive and finite"):
+                kind(order)
 
 
 def test_families_say_what_is_wrong():

@@ -121,7 +121,7 @@ def _largest_ratio(pair: Pair) -> Float[Array, "*batch"]:
     weight = jnp.where(tied, jnp.exp(log_mass - jnp.where(jnp.isinf(most), 0.0, most)), 0.0)
     share = pair.total(weight)
     moved = pair.total(weight * (pair.finite_r - lax.stop_gradient(pair.finite_r)))
-    return top + moved / jnp.where(share > 0, share, 1.0)
+    return top + jnp.where(top > 0, moved / jnp.where(share > 0, share, 1.0), 0.0)
 
 
 def scaled(fn, beta, x, curvature):

@@ -120,9 +120,10 @@ def _renyi_mixed(s, a):
 def _renyi_curvature(s, a):
     r"""$\partial_s^2 E = e^{-(1-a)s} (1 - s \mu_0(-as))$."""
     t = jnp.where(s == jnp.inf, 0, s)
-    # For a < 0 the moment overflows where its product with the exponential does not.
-    up = jnp.exp(-(1 - a) * t) * (1 - t * _moment(0, -jnp.maximum(a, 0) * t))
-    low = jnp.exp(-(1 - a) * t) - _renyi_slope(t, jnp.minimum(a, 0))
+    # For a < 0 as in the slope, lest 0 meet infinity.
+    up = jnp.exp(-(1 - jnp.maximum(a, 0)) * t) * (1 - t * _moment(0, -jnp.maximum(a, 0) * t))
+    below = jnp.minimum(a, 0)
+    low = jnp.exp(-(1 - below) * t) - t * jnp.exp(-t) * _moment(0, below * t)
     return jnp.where(s == jnp.inf, 0, finite(jnp.where(a >= 0, up, low)))
 
 
