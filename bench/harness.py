@@ -128,7 +128,9 @@ def _serve(pipe: Connection, name: str) -> None:
         except EOFError:
             return
         try:
-            if question == "setup":
+            if question == "kinds":
+                pipe.send((True, list(rival.CASES)))
+            elif question == "setup":
                 timed, made = _setup(rival.CASES, *rest)
                 pipe.send((True, made))
             else:

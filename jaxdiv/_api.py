@@ -1,19 +1,24 @@
-"""The verbs."""
+"""The verbs: any functional, and the divergences that have a unit."""
 
 import math
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from ._estimator.base import AbstractEstimator, Estimate
 from ._estimator.exact import Exact
 from ._functional.base import AbstractFunctional
-from ._functional.entropies import CrossEntropy, Entropy
-from ._functional.f_divergences import ChiSquared, JensenShannon, SquaredHellinger, TotalVariation
+from ._functional.chernoff import ChernoffInformation
+from ._functional.f_divergences import JensenShannon
 from ._functional.kl import KL, Jeffreys
+from ._functional.multi_jensen_shannon import multi_jensen_shannon as _of_many
 from ._functional.renyi import Renyi
-from ._operand.base import AbstractOperand
+from ._operand.align import align
+from ._operand.base import AbstractOperand, floating
+from ._operand.batch import map_batch_axis
+from ._operand.discrete import AbstractDiscrete
 from ._operand.validation import check_operand
 
 Value = Float[Array, "*batch"]
@@ -52,49 +57,7 @@ def divergence(
         >>> print(f"{jd.divergence(jd.KL(), p, q, base=2):.6f}")
         0.207519
     """
-    return _evaluate(functional, (p, q), base, estimator, key)
-
-
-def entropy(
-    p: AbstractOperand,
-    *,
-    base: float | None = None,
-    estimator: AbstractEstimator | None = None,
-    key: Key[Array, ""] | None = None,
-) -> Value:
-    r"""$H(P) = -E_P[\log p]$; of a density, the differential entropy. See `Entropy`.
-
-    Arguments, result and errors as for `divergence`.
-
-    Example:
-        >>> import jaxdiv as jd
-        >>> print(f"{jd.entropy(jd.probs([0.5, 0.25, 0.25]), base=2):.2f}")
-        1.50
-    """
-    return _evaluate(Entropy(), (p,), base, estimator, key)
-
-
-def cross_entropy(
-    p: AbstractOperand,
-    q: AbstractOperand,
-    *,
-    base: float | None = None,
-    estimator: AbstractEstimator | None = None,
-    key: Key[Array, ""] | None = None,
-) -> Value:
-    r"""$H(P, Q) = -E_P[\log q] = H(P) + \mathrm{KL}(P \| Q)$. See `CrossEntropy`.
-
-    Of observations against a model it is the negative log-likelihood: `labels` against `logits`
-    for classification, `PointMass` against a family for regression, per example; `samples`
-    against a family, averaged. Arguments, result and errors as for `divergence`.
-
-    Example:
-        >>> import jax.numpy as jnp, jaxdiv as jd
-        >>> y, z = jd.labels(jnp.array([0, 1])), jd.logits(jnp.zeros((2, 4)))
-        >>> print(jd.cross_entropy(y, z, base=2))
-        [2. 2.]
-    """
-    return _evaluate(CrossEntropy(), (p, q), base, estimator, key)
+    return evaluate(functional, (p, q), base, estimator, key)
 
 
 def kl(
@@ -114,7 +77,7 @@ def kl(
         >>> print(f"{jd.kl(jd.Normal(1.0, 1.0), jd.Normal(0.0, 1.0), base=2):.6f}")
         0.721348
     """
-    return _evaluate(KL(), (p, q), base, estimator, key)
+    return evaluate(KL(), (p, q), base, estimator, key)
 
 
 def jeffreys(
@@ -134,7 +97,7 @@ def jeffreys(
         >>> print(f"{jd.jeffreys(jd.Normal(1.0, 1.0), jd.Normal(0.0, 1.0)):.6f}")
         1.000000
     """
-    return _evaluate(Jeffreys(), (p, q), base, estimator, key)
+    return evaluate(Jeffreys(), (p, q), base, estimator, key)
 
 
 def jensen_shannon(
@@ -155,7 +118,78 @@ def jensen_shannon(
         >>> print(f"{jd.jensen_shannon(jd.probs([1.0, 0.0]), jd.probs([0.5, 0.5]), base=2):.6f}")
         0.311278
     """
-    return _evaluate(JensenShannon(weight), (p, q), base, estimator, key)
+    return evaluate(JensenShannon(weight), (p, q), base, estimator, key)
+
+
+def jensen_shannon_distance(
+    p: AbstractOperand,
+    q: AbstractOperand,
+    *,
+    base: float | None = None,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$\sqrt{\mathrm{JS}(P, Q)}$, a metric (Endres & Schindelin 2003).
+
+    Its slope is reported as 0 where it is 0. `base` is that of the divergence under the root.
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> p, q = jd.probs([1.0, 0.0]), jd.probs([0.0, 1.0])
+        >>> print(f"{jd.jensen_shannon_distance(p, q, base=2):.6f}")
+        1.000000
+    """
+    square = jensen_shannon(p, q, base=base, estimator=estimator, key=key)
+    apart = square > 0
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0 * square)
+
+
+def multi_jensen_shannon(
+    ps: AbstractDiscrete,
+    weights: Float[ArrayLike, "K"] | None = None,
+    *,
+    base: float | None = None,
+) -> Value:
+    r"""$\sum_k w_k\,\mathrm{KL}(P_k \| M) = H(M) - \sum_k w_k H(P_k)$, $M = \sum_k w_k P_k$.
+
+    The Jensen-Shannon divergence of $K$ distributions (Lin 1991): the mutual information of an
+    outcome and of which of them it came from. At most the entropy of the weights.
+
+    Args:
+        ps: distributions over classes; their last batch axis is $K$.
+        weights: non-negative, summing to 1; by default all $1/K$.
+        base: unit: None for nats, 2 for bits, 10 for hartleys.
+
+    Returns:
+        One value per example: the batch axes of `ps` but the last.
+
+    Raises:
+        TypeError: `ps` is not a distribution over classes.
+        ValueError: it has no batch axis, or `weights` another length.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> print(f"{jd.multi_jensen_shannon(jd.probs(jnp.eye(4)), base=2):.6f}")
+        2.000000
+    """
+    check_operand("ps", ps)
+    if not isinstance(ps, AbstractDiscrete):
+        raise TypeError(
+            f"multi_jensen_shannon takes distributions over classes, got {type(ps).__name__}: of "
+            "densities, mix them with `Mixture` and average their `kl` to it by `Quadrature`."
+        )
+    shape = ps.batch_shape
+    if not shape or (weights is not None and jnp.shape(weights) != shape[-1:]):
+        raise ValueError(
+            "multi_jensen_shannon: the last batch axis of ps must hold the distributions, one to a "
+            f"weight; got batch shape {shape} and weights {weights}."
+        )
+    pair = align(ps, map_batch_axis(ps, lambda x, axis: lax.slice_in_dim(x, 0, 1, axis=axis)))
+    if weights is None:
+        weights = jnp.full(shape[-1], 1 / shape[-1], pair.p.dtype)
+    (weights,) = floating(weights)
+    return in_base(_of_many(pair, weights.astype(pair.p.dtype)), base)
 
 
 def renyi(
@@ -176,7 +210,7 @@ def renyi(
         >>> print(f"{jd.renyi(jd.probs([1.0, 0.0]), jd.probs([0.5, 0.5]), 2.0, base=2):.6f}")
         1.000000
     """
-    return _evaluate(Renyi(order), (p, q), base, estimator, key)
+    return evaluate(Renyi(order), (p, q), base, estimator, key)
 
 
 def bhattacharyya(
@@ -196,64 +230,27 @@ def bhattacharyya(
         >>> print(f"{jd.bhattacharyya(jd.Normal(0.0, 1.0), jd.Normal(2.0, 1.0)):.6f}")
         0.500000
     """
-    return 0.5 * _evaluate(Renyi(0.5), (p, q), base, estimator, key)
+    return 0.5 * evaluate(Renyi(0.5), (p, q), base, estimator, key)
 
 
-def total_variation(
+def chernoff_information(
     p: AbstractOperand,
     q: AbstractOperand,
     *,
+    base: float | None = None,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
 ) -> Value:
-    r"""$\frac12 \sum |p - q|$. See `TotalVariation`.
+    r"""$\max_{0 \le a \le 1} -\log \sum p^a q^{1-a}$. See `ChernoffInformation`.
 
     Arguments, result and errors as for `divergence`.
 
     Example:
         >>> import jaxdiv as jd
-        >>> print(f"{jd.total_variation(jd.probs([1.0, 0.0]), jd.probs([0.5, 0.5])):.6f}")
-        0.500000
+        >>> print(f"{jd.chernoff_information(jd.probs([1.0, 0.0]), jd.probs([0.5, 0.5])):.6f}")
+        0.693147
     """
-    return _evaluate(TotalVariation(), (p, q), None, estimator, key)
-
-
-def squared_hellinger(
-    p: AbstractOperand,
-    q: AbstractOperand,
-    *,
-    estimator: AbstractEstimator | None = None,
-    key: Key[Array, ""] | None = None,
-) -> Value:
-    r"""$\frac12 \sum (\sqrt p - \sqrt q)^2$. See `SquaredHellinger`.
-
-    Arguments, result and errors as for `divergence`.
-
-    Example:
-        >>> import jaxdiv as jd
-        >>> print(f"{jd.squared_hellinger(jd.Normal(0.0, 1.0), jd.Normal(2.0, 1.0)):.6f}")
-        0.393469
-    """
-    return _evaluate(SquaredHellinger(), (p, q), None, estimator, key)
-
-
-def chi_squared(
-    p: AbstractOperand,
-    q: AbstractOperand,
-    *,
-    estimator: AbstractEstimator | None = None,
-    key: Key[Array, ""] | None = None,
-) -> Value:
-    r"""Pearson's $\sum (p - q)^2 / q$. See `ChiSquared`.
-
-    Arguments, result and errors as for `divergence`.
-
-    Example:
-        >>> import jaxdiv as jd
-        >>> print(f"{jd.chi_squared(jd.Normal(1.0, 1.0), jd.Normal(0.0, 1.0)):.6f}")
-        1.718282
-    """
-    return _evaluate(ChiSquared(), (p, q), None, estimator, key)
+    return evaluate(ChernoffInformation(), (p, q), base, estimator, key)
 
 
 def estimate(
@@ -289,22 +286,28 @@ def estimate(
     return estimator.estimate(functional, operands, key)
 
 
-def _evaluate(
+def evaluate(
     functional: AbstractFunctional,
     operands: tuple[Any, ...],
     base: float | None,
     estimator: AbstractEstimator | None,
     key: Key[Array, ""] | None,
 ) -> Value:
+    """What every verb does."""
     for name, d in zip("pq", operands, strict=False):
         check_operand(name, d)
     if base is not None and not functional.logarithmic:
         raise TypeError(
             f"{type(functional).__name__} has no unit: `base` applies to logarithmic functionals."
         )
-    if isinstance(base, (int, float)) and not (base > 0 and base != 1):
-        raise ValueError(f"base must be positive and not 1, got {base}.")
     value = (Exact() if estimator is None else estimator).estimate(functional, operands, key).value
+    return in_base(value, base)
+
+
+def in_base(value: Value, base: float | None) -> Value:
+    """From nats."""
     if base is None:
         return value
+    if isinstance(base, (int, float)) and not (base > 0 and base != 1):
+        raise ValueError(f"base must be positive and not 1, got {base}.")
     return value / (math.log(base) if isinstance(base, (int, float)) else jnp.log(base))

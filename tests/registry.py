@@ -18,83 +18,41 @@ import mpmath as mp
 import numpy as np
 
 import jaxdiv as jd
+from jaxdiv._api import evaluate as evaluate_one
 from jaxdiv._estimator.exact import has_closed_form
 from jaxdiv._operand.discrete import AbstractDiscrete
 
+from .families import FAMILIES, Family
 from .oracle import ZERO, Softmax, exact
+from .textbook import (
+    chernoff,
+    chi_squared_term,
+    cross_entropy_term,
+    information_variance,
+    jeffreys_term,
+    js_term,
+    kl_term,
+    power_term,
+    renyi,
+    renyi_entropy,
+    summed,
+    triangular_term,
+    tsallis_entropy,
+    x_log,
+)
 
 INF = mp.inf
 
 
-# Functionals: the term that an outcome with masses p, q contributes. It is the generalised one
-# (Bregman), equal in the sum to the textbook's where both are normalised.
-
-
-def summed(term):
-    return lambda *masses: mp.fsum(term(*m) for m in zip(*masses, strict=True))
-
-
-def _x_log(x, ratio):
-    return x * mp.log(ratio) if x else ZERO
-
-
-def kl_term(p, q):
-    if p and not q:
-        return INF
-    return _x_log(p, p / q if q else 1) - p + q
-
-
-def jeffreys_term(p, q):
-    if (p == 0) != (q == 0):
-        return INF
-    return (p - q) * mp.log(p / q) if p else ZERO
-
-
-def js_term(beta):
-    def term(p, q):
-        m = beta * p + (1 - beta) * q
-        if not m:
-            return ZERO
-        return beta * _x_log(p, p / m) + (1 - beta) * _x_log(q, q / m)
-
-    return term
-
-
-def cross_entropy_term(p, q):
-    return INF if p and not q else -p * (mp.log(q) if q else 0)
-
-
-def triangular_term(p, q):
-    return (p - q) ** 2 / (p + q) if p or q else ZERO
-
-
-def chi_squared_term(p, q):
-    if not q:
-        return INF if p else ZERO
-    return (p - q) ** 2 / q
-
-
-def renyi(order):
-    def reference(p, q):
-        if order == 1:
-            return summed(kl_term)(p, q)
-        if order > 1 and any(x and not y for x, y in zip(p, q, strict=True)):
-            return INF
-        pairs = [(x, y) for x, y in zip(p, q, strict=True) if x and y]
-        affinity = mp.fsum(x**order * y ** (1 - order) for x, y in pairs)
-        if not affinity:
-            return INF
-        # Near equality the masses' own rounding would count: the generalised form leaves it out.
-        if abs(mp.log(affinity)) < 0.4:
-            affinity += 1 - (1 - order) * mp.fsum(q) - order * mp.fsum(p)
-        return mp.log(affinity) / (order - 1)
-
-    return reference
-
-
 @dataclass(frozen=True)
 class Functional:
-    """`reference` takes lists of masses; `scale` times `swapped(q, p)` is the same."""
+    """`reference` takes lists of masses; `scale` times `swapped(q, p)` is the same.
+
+    `on_simplex`: slopes in masses are defined along it only. `of_measures`: masses need not sum
+    to 1. `draws`: the operands that it is averaged over draws of; `integral`: whether a rule of
+    quadrature finds it. `monotone`: under channels. `twin`: a multiple of another that is listed,
+    which programs that take long to compile leave out.
+    """
 
     name: str
     value: Any
@@ -102,6 +60,12 @@ class Functional:
     swapped: Any = None
     scale: float = 1.0
     bound: float = math.inf
+    on_simplex: bool = False
+    of_measures: bool = True
+    draws: str = "p"
+    integral: bool = True
+    monotone: bool = True
+    twin: bool = False
 
     @property
     def is_divergence(self) -> bool:
@@ -109,23 +73,38 @@ class Functional:
 
     @property
     def arity(self) -> int:
-        return 1 if isinstance(self.value, jd.Entropy) else 2
+        return 1 if isinstance(self.value, OF_ONE) else 2
 
-    def __call__(self, p, q, **kwargs) -> Any:
-        if self.arity == 1:
-            return jd.entropy(p, **kwargs)
-        return jd.divergence(self.value, p, q, **kwargs)
+    def __call__(self, p, q=None, base=None, estimator=None, key=None) -> Any:
+        return evaluate_one(self.value, (p, q)[: self.arity], base, estimator, key)
+
+
+OF_ONE = (jd.Entropy, jd.RenyiEntropy, jd.TsallisEntropy, jd.Varentropy)
+ON_SIMPLEX: dict[str, Any] = dict(on_simplex=True, of_measures=False)
 
 
 def _renyi(order: float, **kwargs) -> Functional:
-    return Functional(f"renyi {order}", jd.Renyi(order), renyi(mp.mpf(order)), **kwargs)
+    reference = renyi(mp.mpf(order))
+    return Functional(f"renyi {order}", jd.Renyi(order), reference, **ON_SIMPLEX, **kwargs)
+
+
+def _renyi_entropy(order: float, **kwargs) -> Functional:
+    value, reference = jd.RenyiEntropy(order), renyi_entropy(mp.mpf(order))
+    return Functional(f"renyi entropy {order}", value, reference, **ON_SIMPLEX, **kwargs)
+
+
+def _power(name: str, value: Any, order: float, times: float = 1.0, **kwargs) -> Functional:
+    term = power_term(mp.mpf(order))
+    draws = "p" if order >= 0.5 else "pq"
+    return Functional(name, value, summed(lambda p, q: times * term(p, q)), draws=draws, **kwargs)
 
 
 def _js(beta: float) -> Functional:
     bound = -beta * math.log(beta) - (1 - beta) * math.log(1 - beta)
     reference = summed(js_term(mp.mpf(beta)))
     swapped = jd.JensenShannon(1 - beta)
-    return Functional(f"js {beta}", jd.JensenShannon(beta), reference, swapped, bound=bound)
+    value = jd.JensenShannon(beta)
+    return Functional(f"js {beta}", value, reference, swapped, bound=bound, draws="pq")
 
 
 REVERSE_KL = jd.FDivergence(lambda u: -jnp.log(u), at_zero=math.inf, slope_at_infinity=0.0)
@@ -133,10 +112,31 @@ NEYMAN = jd.FDivergence(lambda u: (1 - u) ** 2 / u, at_zero=math.inf, slope_at_i
 TRIANGULAR = jd.FDivergence(lambda u: (u - 1) ** 2 / (u + 1), at_zero=1.0, slope_at_infinity=1.0)
 
 FUNCTIONALS = [
-    Functional("entropy", jd.Entropy(), summed(lambda p: -_x_log(p, p))),
+    Functional("entropy", jd.Entropy(), summed(lambda p: -x_log(p, p)), of_measures=False),
+    _renyi_entropy(0.0, draws="", integral=False),
+    _renyi_entropy(0.5),
+    _renyi_entropy(3.0),
+    _renyi_entropy(math.inf, draws="", integral=False),
+    Functional(
+        "tsallis entropy", jd.TsallisEntropy(1.5), tsallis_entropy(mp.mpf(1.5)), of_measures=False
+    ),
+    Functional(
+        "varentropy",
+        jd.Varentropy(),
+        lambda p: information_variance(p, [mp.mpf(1)] * len(p)),
+        draws="",
+        **ON_SIMPLEX,
+    ),
     Functional("cross entropy", jd.CrossEntropy(), summed(cross_entropy_term)),
     Functional("kl", jd.KL(), summed(kl_term), REVERSE_KL),
-    Functional("jeffreys", jd.Jeffreys(), summed(jeffreys_term), jd.Jeffreys()),
+    Functional("jeffreys", jd.Jeffreys(), summed(jeffreys_term), jd.Jeffreys(), draws="pq"),
+    Functional(
+        "information variance",
+        jd.InformationVariance(),
+        information_variance,
+        draws="",
+        **ON_SIMPLEX,
+    ),
     _js(0.5),
     _js(0.25),
     Functional(
@@ -154,27 +154,83 @@ FUNCTIONALS = [
         bound=1.0,
     ),
     Functional("chi squared", jd.ChiSquared(), summed(chi_squared_term), NEYMAN),
+    Functional(
+        "neyman chi squared",
+        jd.NeymanChiSquared(),
+        summed(lambda p, q: chi_squared_term(q, p)),
+        jd.ChiSquared(),
+        draws="pq",
+        twin=True,
+    ),
+    Functional(
+        "triangular discrimination",
+        jd.TriangularDiscrimination(),
+        summed(triangular_term),
+        jd.TriangularDiscrimination(),
+        bound=2.0,
+    ),
+    _power(
+        "cressie read 2/3", jd.CressieRead(2 / 3), 5 / 3, swapped=jd.CressieRead(-5 / 3), twin=True
+    ),
+    _power("amari alpha 2", jd.AmariAlpha(2.0), -0.5, swapped=jd.AmariAlpha(-2.0)),
+    _power(
+        "tsallis 0.25",
+        jd.Tsallis(0.25),
+        0.25,
+        times=0.25,
+        swapped=jd.Tsallis(0.75),
+        scale=1 / 3,
+        bound=4 / 3,
+        twin=True,
+    ),
+    Functional(
+        "bregman",
+        jd.Bregman(lambda x: x * x),
+        summed(lambda p, q: (p - q) ** 2),
+        jd.Bregman(lambda x: x * x),
+        draws="",
+        monotone=False,
+    ),
+    Functional(
+        "chernoff",
+        jd.ChernoffInformation(),
+        chernoff,
+        jd.ChernoffInformation(),
+        draws="",
+        **ON_SIMPLEX,
+    ),
+    _renyi(0.0, draws="pq"),
+    _renyi(math.inf, draws="", integral=False),
     _renyi(0.25, swapped=jd.Renyi(0.75), scale=1 / 3),
     _renyi(1.0, swapped=REVERSE_KL),
     _renyi(2.0),
     Functional("f-divergence", TRIANGULAR, summed(triangular_term), TRIANGULAR, bound=2.0),
 ]
 DIVERGENCES = [f for f in FUNCTIONALS if f.is_divergence]
+DISTINCT = [f for f in FUNCTIONALS if not f.twin]
 
 
 def evaluate(functionals: list[Functional], p: Any, q: Any, **kwargs) -> Any:
-    """All of them, on a new first axis; those of Renyi are compiled once for all orders."""
-    others = [f for f in functionals if not isinstance(f.value, jd.Renyi)]
-    values = {f.name: f(p, q, **kwargs) for f in others}
-    renyis = [f for f in functionals if isinstance(f.value, jd.Renyi)]
-    if renyis:
+    """All of them, on a new first axis; those with an order are compiled once for all of them."""
+    stacked = {}
+    for f in functionals:
+        if isinstance(f.value, jd.Renyi | jd.RenyiEntropy) and 0 < float(f.value.order) < math.inf:
+            stacked.setdefault(type(f.value), []).append(f)
+    alone = [f for f in functionals if not any(f in same for same in stacked.values())]
+    values = {f.name: f(p, q, **kwargs) for f in alone}
+    for kind, same in stacked.items():
         leaves = [jnp.asarray(x) for x in jax.tree.leaves((p, q))]
         floats = [x for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact) or x.dtype == bool]
         single = any(x.dtype.itemsize <= 4 for x in floats if jnp.issubdtype(x, jnp.floating))
         dtype = jnp.float32 if single else jnp.float64
-        orders = jnp.asarray([f.value.order for f in renyis], dtype)
-        stacked = jax.vmap(lambda order: jd.renyi(p, q, order, **kwargs))(orders)
-        values |= {f.name: value for f, value in zip(renyis, stacked, strict=True)}
+        orders = jnp.asarray([f.value.order for f in same], dtype)
+        operands = (p, q)[: same[0].arity]
+        over = jax.vmap(
+            lambda order, kind=kind, operands=operands: evaluate_one(
+                kind(order), operands, None, kwargs.get("estimator"), kwargs.get("key")
+            )
+        )
+        values |= {f.name: value for f, value in zip(same, over(orders), strict=True)}
     return jnp.stack(jnp.broadcast_arrays(*(values[f.name] for f in functionals)))
 
 
@@ -219,7 +275,7 @@ FORMS = [
 def accepts(functional: Functional, *forms: Form) -> bool:
     """Whether the functional is defined for these forms; a `TypeError` otherwise."""
     of_measures = not all(form.renyi for form in forms[: functional.arity])
-    return not (of_measures and isinstance(functional.value, jd.Renyi | jd.Entropy))
+    return functional.of_measures or not of_measures
 
 
 def masses_of(operand: Any, rows: int | None = None) -> list[list[Any]]:
@@ -247,150 +303,6 @@ def masses_of(operand: Any, rows: int | None = None) -> list[list[Any]]:
     return [Softmax(row).p for row in scores]
 
 
-# Distributions on R and R^D.
-
-
-@dataclass(frozen=True)
-class Family:
-    """`make(rng, dtype)` is one member; `size` its dimension (0 for the line)."""
-
-    name: str
-    make: Callable[[np.random.Generator, Any], Any]
-    size: int = 0
-
-
-def _normal(rng, dtype):
-    loc, scale = rng.normal(size=2), np.exp(0.4 * rng.normal(size=2))
-    return jd.Normal(jnp.asarray(loc[0], dtype), jnp.asarray(scale[0], dtype))
-
-
-def tril(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A Cholesky factor that is not ill-conditioned."""
-    lower = np.tril(0.4 * rng.normal(size=(size, size)), -1)
-    return lower + np.diag(np.exp(0.3 * rng.normal(size=size)))
-
-
-def _by_tril(rng, dtype):
-    loc, factor = rng.normal(size=2), tril(rng, 2)
-    return jd.MultivariateNormal(jnp.asarray(loc, dtype), jnp.asarray(factor, dtype))
-
-
-def _by_covariance(rng, dtype):
-    loc, factor = rng.normal(size=2), tril(rng, 2)
-    covariance = (factor @ factor.T).astype(dtype)
-    return jd.MultivariateNormal(
-        jnp.asarray(loc, dtype), covariance_matrix=jnp.asarray(0.5 * (covariance + covariance.T))
-    )
-
-
-def _independent(rng, dtype):
-    loc, scale = rng.normal(size=2), np.exp(0.4 * rng.normal(size=2))
-    return jd.Independent(jd.Normal(jnp.asarray(loc, dtype), jnp.asarray(scale, dtype)), 1)
-
-
-def _mixture(rng, dtype):
-    weights, loc = rng.dirichlet(np.full(3, 3.0)), 1.5 * rng.normal(size=3)
-    scale = np.exp(0.2 * rng.normal(size=3))
-    return jd.Mixture(
-        jd.logits(jnp.asarray(np.log(weights), dtype)),
-        jd.Normal(jnp.asarray(loc, dtype), jnp.asarray(scale, dtype)),
-    )
-
-
-def logistic_log_density(x, loc, scale):
-    """Of the logistic distribution, normalised."""
-    z = (x - loc) / scale
-    return -z - 2 * jnp.logaddexp(jnp.zeros_like(z), -z) - jnp.log(scale)
-
-
-def _log_density(rng, dtype):
-    loc, scale = jnp.asarray(0.5 * rng.normal(), dtype), jnp.asarray(0.6, dtype)
-    points = jnp.asarray(np.linspace(-12, 12, 13), dtype)
-    return jd.LogDensity(logistic_log_density, (loc, scale), points=points, normalized=True)
-
-
-FAMILIES = [
-    Family("normal", _normal),
-    Family("multivariate normal", _by_tril, 2),
-    Family("multivariate normal by covariance", _by_covariance, 2),
-    Family("independent normals", _independent, 2),
-    Family("mixture", _mixture),
-    Family("log density", _log_density),
-]
-OBSERVATIONS = [
-    Family("point mass", lambda rng, dtype: jd.PointMass(jnp.asarray(rng.normal(), dtype))),
-    Family("samples", lambda rng, dtype: jd.samples(jnp.asarray(rng.normal(size=7), dtype))),
-]
-
-
-def moments(dist: Any, moved: tuple[str, int, Any] = ("", 0, 0)) -> tuple[Any, Any]:
-    """Mean and covariance (mpmath) of a normal distribution of any kind, an entry of it moved."""
-
-    def read(owner, name):
-        values = exact(getattr(owner, name))
-        if name == moved[0]:
-            values[moved[1]] += moved[2]
-        return values
-
-    match dist:
-        case jd.Normal():
-            return mp.matrix(read(dist, "loc")), mp.matrix(read(dist, "scale")) ** 2
-        case jd.Independent(base=jd.Normal()):
-            loc, scale = read(dist.base, "loc"), read(dist.base, "scale")
-            return mp.matrix(loc), mp.diag([s * s for s in scale])
-        case jd.MultivariateNormal():
-            loc = mp.matrix(read(dist, "loc"))
-            size = len(loc)
-            given = "covariance_matrix" if dist.scale_tril is None else "scale_tril"
-            flat = read(dist, given)
-            full = mp.matrix([flat[i * size : (i + 1) * size] for i in range(size)])
-            if dist.scale_tril is None:
-                return loc, (full + full.T) / 2
-            lower = mp.matrix(size, size)
-            for i in range(size):
-                for j in range(i + 1):
-                    lower[i, j] = full[i, j]
-            return loc, lower * lower.T
-    raise AssertionError(type(dist))
-
-
-def normal_reference(functional: Any, *pairs: Any) -> Any:
-    """The textbook closed forms between normal distributions, from means and covariances."""
-    (mean_p, cov_p), (mean_q, cov_q) = pairs[0], pairs[-1]
-    size = len(mean_p)
-    if isinstance(functional, jd.Renyi) and functional.order == 1:
-        functional = jd.KL()
-    log_det_p, log_det_q = mp.log(mp.det(cov_p)), mp.log(mp.det(cov_q))
-    shift = mean_p - mean_q
-    to_q = cov_q**-1
-    square = (shift.T * to_q * shift)[0]
-    trace = sum((to_q * cov_p)[i, i] for i in range(size))
-    entropy = (log_det_p + size * mp.log(2 * mp.pi) + size) / 2
-    kl = (square + trace - size + log_det_q - log_det_p) / 2
-    match functional:
-        case jd.Entropy():
-            return entropy
-        case jd.KL():
-            return kl
-        case jd.CrossEntropy():
-            return entropy + kl
-        case jd.Jeffreys():
-            return kl + normal_reference(jd.KL(), pairs[1], pairs[0])
-        case jd.Renyi():
-            # Gil, Alajaji & Linder 2013, Table 2.
-            order = mp.mpf(float(functional.order))
-            mixed = order * cov_q + (1 - order) * cov_p
-            if any(mp.det(mixed[: i + 1, : i + 1]) <= 0 for i in range(size)):
-                return INF
-            gap = mp.log(mp.det(mixed)) - (1 - order) * log_det_p - order * log_det_q
-            return order * (shift.T * mixed**-1 * shift)[0] / 2 + gap / (2 * (1 - order))
-        case jd.SquaredHellinger():
-            return -mp.expm1(-normal_reference(jd.Renyi(0.5), *pairs) / 2)
-        case jd.ChiSquared():
-            return mp.expm1(normal_reference(jd.Renyi(2.0), *pairs))
-    raise AssertionError(f"no closed form is claimed for {functional}")
-
-
 # Estimators.
 
 
@@ -412,11 +324,14 @@ class Estimator:
         if isinstance(self.value, jd.Exact):
             return has_closed_form(functional.value, *operands)
         if self.draws:
-            both = isinstance(functional.value, jd.Jeffreys | jd.JensenShannon)
-            sampled = operands if both else operands[:1]
+            sampled = operands[: len(functional.draws)]
             drawable = not any(isinstance(d, jd.LogDensity) for d in sampled)
-            return drawable and (not self.linear or isinstance(functional.value, jd.KL))
-        return True
+            return (
+                bool(sampled)
+                and drawable
+                and (not self.linear or isinstance(functional.value, jd.KL))
+            )
+        return functional.integral
 
 
 CLASSES = Family("classes", lambda rng, dtype: jd.probs(jnp.asarray(simplex(rng, (5,)), dtype)))

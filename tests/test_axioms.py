@@ -14,14 +14,13 @@ import pytest
 
 import jaxdiv as jd
 
+from .families import FAMILIES, OBSERVATIONS
 from .registry import (
     CLOSED_FORM,
     DIVERGENCES,
     ESTIMATORS,
-    FAMILIES,
     FORMS,
     FUNCTIONALS,
-    OBSERVATIONS,
     accepts,
     evaluate,
     masses_of,
@@ -100,7 +99,7 @@ def test_exactly_zero_for_equal_distributions(family, dtype):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.name)
 def test_exactly_zero_by_every_estimator(estimator):
     p, q = twins(estimator.family, jnp.float64)
-    used = [f for f in DIVERGENCES if estimator.serves(f, p, q)]
+    used = [f for f in DIVERGENCES if not f.twin and estimator.serves(f, p, q)]
     key = None if estimator.value.deterministic else jr.key(0)
     values = jax.jit(lambda p, q: evaluate(used, p, q, estimator=estimator.value, key=key))(p, q)
     assert used
@@ -117,11 +116,13 @@ def test_data_processing():
     merged = [np.stack([x[:, 0], x[:, 1:3].sum(1), x[:, 3:].sum(1), none, none], 1) for x in (p, q)]
     sent = [np.einsum("ni,nij->nj", x, channel) for x in (p, q)]
     for f in DIVERGENCES:
+        if not f.monotone:
+            continue
         before = f(jd.probs(p), jd.probs(q))
         for after in (merged, sent):
             less = f(*map(jd.probs, after))
             assert (less <= before + TINY).all(), f.name
-            assert (less < 0.999 * before).mean() > 0.5, f.name
+            assert (less < 0.999 * before).mean() > 0.5 or f.name == "renyi 0.0", f.name
 
 
 def test_joint_convexity():
@@ -130,7 +131,10 @@ def test_joint_convexity():
     weight = rng.uniform(size=SHAPE[0])
     mixed = [weight[:, None] * x[0] + (1 - weight[:, None]) * x[1] for x in (p, q)]
     for f in DIVERGENCES:
-        if f.name == "renyi 2.0":  # jointly convex for orders up to 1 (van Erven & Harremoes 2014)
+        if f.name in (
+            "renyi 2.0",
+            "renyi inf",
+        ):  # jointly convex for orders up to 1 (van Erven & Harremoes 2014)
             continue
         one, other = (f(jd.probs(x), jd.probs(y)) for x, y in zip(p, q, strict=True))
         chord = weight * one + (1 - weight) * other
@@ -231,7 +235,7 @@ def test_units():
     q = jd.logits(jnp.exp(q.values))
     for f in FUNCTIONALS:
         operands = (p, q)[: f.arity]
-        verb = jd.entropy if f.arity == 1 else lambda *a, f=f, **k: jd.divergence(f.value, *a, **k)
+        verb = f
         if f.value.logarithmic:
             for base in (2, 10, 3.5):
                 np.testing.assert_allclose(

@@ -119,6 +119,11 @@ def test_integers_cannot_be_fitted():
         jd.unconstrain(jd.Normal(jnp.array([0, 1]), 1.0))
 
 
+def test_masked_classes_cannot_be_fitted():
+    with pytest.raises(ValueError, match=r"Logits\.where: a family over masked classes"):
+        jd.unconstrain(jd.logits(jnp.zeros(3), where=jnp.array([True, True, False])))
+
+
 def test_unknown_constraint():
     class Odd(eqx.Module):
         angle: jax.Array = field(constraint="circle")

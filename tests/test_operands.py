@@ -3,6 +3,8 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 # pyright: reportAssignmentType=false, reportOptionalIterable=false, reportGeneralTypeIssues=false
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 import jaxdiv as jd
 
-from .registry import FAMILIES, FORMS, tril
+from .families import FAMILIES, tril
+from .registry import FORMS
 
 RNG = np.random.default_rng(0)
 Z = jnp.asarray(RNG.normal(size=(4, 3, 5)))
@@ -443,6 +446,32 @@ def test_good_values_pass_the_checks(make):
     plain = jd.kl(make(False), other)
     np.testing.assert_array_equal(jd.kl(make(True), other), plain)
     np.testing.assert_array_equal(jd.checked(lambda: jd.kl(make(False), other))(), plain)
+
+
+def test_errors_name_the_row():
+    rows = jnp.array([[[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [0.7, 0.5]]])
+
+    def total(p):
+        return jnp.sum(jd.entropy(jd.probs(p, check=True)))
+
+    lanes = jax.vmap(total)
+    for run in (total, jax.jit(total), jax.jit(jax.grad(total)), lanes, jax.jit(lanes)):
+        with pytest.raises(RuntimeError, match=r"does not sum to 1 .*first in row \[1 1\]"):
+            jax.block_until_ready(run(rows))
+        assert jnp.isfinite(jax.block_until_ready(run(rows[:1]))).all()
+    with pytest.raises(JaxRuntimeError, match=r"p: probs: a row .* first in row \[1 1\]"):
+        jd.checked(lambda p: jd.entropy(jd.probs(p)))(rows)
+    with pytest.raises(JaxRuntimeError, match=r"Normal: scale must be .* at index \[2\]"):
+        jd.checked(jd.entropy)(jd.Normal(0.0, jnp.array([1.0, 2.0, 0.0])))
+
+
+@pytest.mark.parametrize("tag", [jd.logits, jd.probs])
+def test_checked_labels_learn_the_classes_from_the_other_operand(tag):
+    q = jnp.full((3, 2), 0.5)
+    safe = jd.checked(lambda y: jd.cross_entropy(jd.labels(y, ignore=-1), tag(q)))
+    with pytest.raises(JaxRuntimeError, match=r"a label is out of range, first in row \[2\]"):
+        safe(jnp.array([0, -1, 2]))
+    np.testing.assert_allclose(safe(jnp.array([0, -1, 1])), [math.log(2), 0, math.log(2)])
 
 
 def test_checked_looks_at_every_operand():

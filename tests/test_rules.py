@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 import jaxdiv as jd
-from jaxdiv import _api
+from jaxdiv import _api, _api_information, _api_unitless, _pairwise
 from jaxdiv._estimator import rules
 from jaxdiv._estimator.gradients import AbstractGradient
 from jaxdiv._estimator.rules import find_rule, matches, registered, rule
 
-from .registry import ESTIMATORS, FAMILIES, FORMS, FUNCTIONALS, OBSERVATIONS, simplex
+from .families import FAMILIES, OBSERVATIONS
+from .registry import ESTIMATORS, FORMS, FUNCTIONALS, simplex
 
 
 def some_operands():
     rng = np.random.default_rng(1)
     rows = jnp.asarray(simplex(rng, (2, 3)))
     yield from (form.of(rows) for form in FORMS)
+    yield from (jd.Bernoulli(probs=rows[:, 0]), jd.Bernoulli(logits=rows[:, 0]))
     yield from (family.make(rng, np.float64) for family in FAMILIES + OBSERVATIONS)
 
 
@@ -58,8 +60,13 @@ def test_every_class_is_public_or_made_by_a_tag():
     tags = {"Probs", "LogProbs", "Masses", "Logits", "Labels", "Samples"}
     for base in (jd.AbstractFunctional, jd.AbstractOperand, jd.AbstractEstimator):
         assert {kind.__name__ for kind in finals(base)} <= names | tags
-    verbs = {name for name, x in vars(_api).items() if inspect.isfunction(x) and name[0] != "_"}
-    assert verbs - {"check_operand"} <= names
+    verbs = {
+        name
+        for module in (_api, _api_information, _api_unitless, _pairwise)
+        for name, x in vars(module).items()
+        if inspect.isfunction(x) and x.__module__ == module.__name__ and name[0] != "_"
+    }
+    assert verbs - {"evaluate", "in_base"} <= names
 
 
 def test_no_rule_is_ambiguous_and_each_has_a_case():

@@ -3,6 +3,8 @@
 from functools import partial
 
 import distrax
+import jax
+from tensorflow_probability.substrates.jax import distributions as tfd
 
 from bench.measure import importing, with_jax
 
@@ -17,7 +19,39 @@ def _kl_normal(m1, s1, m2, s2):
     return distrax.Normal(m1, s1).kl_divergence(distrax.Normal(m2, s2))
 
 
+def _kl_probs(a, b):
+    p, q = (distrax.Categorical(probs=jax.nn.softmax(z)) for z in (a, b))
+    return p.kl_divergence(q)
+
+
+def _tfp(**names):
+    """TFP's own, which distrax brings along."""
+
+    def kl(a, b):
+        ((name, of),) = names.items()
+        p, q = (tfd.Categorical(**{name: of(z)}) for z in (a, b))
+        return tfd.kl_divergence(p, q)
+
+    return kl
+
+
+def _tfp_normal(m1, s1, m2, s2):
+    return tfd.kl_divergence(tfd.Normal(m1, s1), tfd.Normal(m2, s2))
+
+
 CASES = {
+    "kl: Categorical(logits)": partial(with_jax, _kl_logits),
+    "kl: Categorical(probs)": partial(with_jax, _kl_probs),
+    "kl: TFP Categorical(logits)": partial(with_jax, _tfp(logits=lambda z: z)),
+    "kl: TFP Categorical(probs)": partial(with_jax, _tfp(probs=jax.nn.softmax)),
+    "normal: Normal": partial(with_jax, _kl_normal),
+    "normal: TFP Normal": partial(with_jax, _tfp_normal),
+    "entropy: Categorical(logits)": partial(
+        with_jax, lambda z: distrax.Categorical(logits=z).entropy()
+    ),
+    "entropy: Categorical(probs)": partial(
+        with_jax, lambda z: distrax.Categorical(probs=jax.nn.softmax(z)).entropy()
+    ),
     "kl_logits": partial(with_jax, _kl_logits),
     "kl_normal": partial(with_jax, _kl_normal),
     "entropy": partial(with_jax, lambda z: distrax.Categorical(logits=z).entropy()),

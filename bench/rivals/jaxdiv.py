@@ -41,6 +41,22 @@ def _refit_traces(w, m, s) -> int:
 
 
 CASES = {
+    "kl: logits": partial(with_jax, lambda a, b: jd.kl(jd.logits(a), jd.logits(b))),
+    "kl: probs": partial(
+        with_jax,
+        lambda a, b: jd.kl(jd.probs(jax.nn.softmax(a)), jd.probs(jax.nn.softmax(b))),
+    ),
+    "kl: log_probs": partial(
+        with_jax,
+        lambda a, b: jd.kl(
+            jd.log_probs(jax.nn.log_softmax(a)), jd.log_probs(jax.nn.log_softmax(b))
+        ),
+    ),
+    "normal: Normal": partial(
+        with_jax, lambda m1, s1, m2, s2: jd.kl(jd.Normal(m1, s1), jd.Normal(m2, s2))
+    ),
+    "entropy: logits": partial(with_jax, lambda z: jd.entropy(jd.logits(z))),
+    "entropy: probs": partial(with_jax, lambda z: jd.entropy(jd.probs(jax.nn.softmax(z)))),
     "kl_logits": partial(with_jax, lambda a, b: jd.kl(jd.logits(a), jd.logits(b))),
     "kl_normal": partial(
         with_jax, lambda m1, s1, m2, s2: jd.kl(jd.Normal(m1, s1), jd.Normal(m2, s2))

@@ -48,6 +48,12 @@ def _refit_traces(w, m, s) -> int:
 
 
 CASES = {
+    "kl: CategoricalProbs": partial(with_jax, _kl_logits),
+    "normal: Normal": partial(with_jax, _kl_normal),
+    "entropy: CategoricalLogits": partial(with_jax, lambda z: dist.CategoricalLogits(z).entropy()),
+    "entropy: CategoricalProbs": partial(
+        with_jax, lambda z: dist.CategoricalProbs(jax.nn.softmax(z)).entropy()
+    ),
     "kl_logits": partial(with_jax, _kl_logits),
     "kl_normal": partial(with_jax, _kl_normal),
     "entropy": partial(with_jax, lambda z: dist.CategoricalLogits(z).entropy()),

@@ -50,7 +50,17 @@ def _fit(w, m, s):
     return loc, jnp.exp(log_scale)
 
 
+def _by_log(loss):
+    """A loss of (log-predictions, targets), with targets in the form that it wants."""
+    return lambda a, b: loss(jax.nn.log_softmax(b), jax.nn.softmax(a))
+
+
 CASES = {
+    "kl: kl_divergence": partial(with_jax, _by_log(optax.losses.kl_divergence)),
+    "kl: kl_divergence_with_log_targets": partial(with_jax, _kl_logits),
+    "kl: generalized_kl_divergence": partial(
+        with_jax, _by_log(optax.losses.generalized_kl_divergence)
+    ),
     "kl_logits": partial(with_jax, _kl_logits),
     "labels": partial(
         with_jax, lambda z, y: optax.losses.softmax_cross_entropy_with_integer_labels(z, y)

@@ -35,6 +35,10 @@ def _fit(w, m, s):
 
 
 CASES = {
+    "kl: rel_entr(softmax)": partial(with_numpy, _kl_logits),
+    "entropy: stats.entropy(softmax)": partial(
+        with_numpy, lambda z: stats.entropy(special.softmax(z, -1), axis=-1)
+    ),
     "kl_logits": partial(with_numpy, _kl_logits),
     "entropy": partial(with_numpy, lambda z: stats.entropy(special.softmax(z, -1), axis=-1)),
     "labels": partial(with_numpy, _labels),

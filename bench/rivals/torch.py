@@ -20,7 +20,28 @@ def _kl_normal(m1, s1, m2, s2):
     return dist.kl_divergence(dist.Normal(m1, s1), dist.Normal(m2, s2))
 
 
+def _kl_div(a, b):
+    return F.kl_div(torch.log_softmax(b, -1), torch.softmax(a, -1), reduction="none").sum(-1)
+
+
+def _categorical(a, b):
+    return dist.kl_divergence(dist.Categorical(logits=a), dist.Categorical(logits=b))
+
+
+def _categorical_probs(a, b):
+    p, q = (dist.Categorical(probs=torch.softmax(z, -1)) for z in (a, b))
+    return dist.kl_divergence(p, q)
+
+
 CASES = {
+    "kl: F.kl_div": partial(with_torch, _kl_div),
+    "kl: F.kl_div(log_target)": partial(with_torch, _kl_logits),
+    "kl: Categorical(logits)": partial(with_torch, _categorical),
+    "kl: Categorical(probs)": partial(with_torch, _categorical_probs),
+    "normal: Normal": partial(with_torch, _kl_normal),
+    "entropy: Categorical(logits)": partial(
+        with_torch, lambda z: dist.Categorical(logits=z).entropy()
+    ),
     "kl_logits": partial(with_torch, _kl_logits),
     "kl_normal": partial(with_torch, _kl_normal),
     "entropy": partial(with_torch, lambda z: dist.Categorical(logits=z).entropy()),

@@ -8,8 +8,10 @@ from jaxtyping import Array
 
 from .._errors import NoClosedFormError
 from .._functional.base import AbstractFunctional
+from .._operand import discrete_rules as discrete_rules  # registers them
 from .._operand.align import align, align_one
 from .._operand.base import AbstractDistribution, AbstractOperand, AbstractWrapper
+from .._operand.bernoulli import as_classes
 from .._operand.discrete import AbstractDiscrete
 from .base import AbstractEstimator, Estimate
 from .rules import find_rule
@@ -22,6 +24,7 @@ def exact(functional: AbstractFunctional, *operands: AbstractOperand) -> Array:
             value = wrapper.reduce(exact, functional, *operands)
             if value is not None:
                 return value
+    operands = tuple(as_classes(d) for d in operands)
     fn = find_rule(functional, *operands)
     if fn is not None:
         return fn(functional, *operands)

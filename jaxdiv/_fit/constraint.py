@@ -31,14 +31,15 @@ def unconstrain(family: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
         `free`, the family with each constrained field replaced by its free coordinates (None where
         it is `"fixed"`): $\log x$ of a positive field; the logarithms of the diagonal and the
         entries below it, row by row, of a Cholesky factor; $\log(p_k / p_K)$, $k < K$, of a point
-        of the simplex; $z_k - z_K$ of logits. The dimension is minimal, so that a Hessian in these
-        coordinates is regular at an isolated optimum. And `rebuild`, with
+        of the simplex; $z_k - z_K$ of logits; $\log p/(1 - p)$ of a field in the unit interval. The
+        dimension is minimal, so that a Hessian in these coordinates is regular at an isolated
+        optimum. And `rebuild`, with
         `rebuild(free) == family` to the bit (a covariance matrix: to rounding); it jits, vmaps and
         differentiates.
 
     Raises:
         TypeError: for an array of integers in a field that is not `"fixed"`.
-        ValueError: for a constraint that is not known.
+        ValueError: for a constraint that is not known, or a family over masked classes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -64,9 +65,14 @@ def as_parameters(family: PyTree) -> PyTree:
     dtype = jnp.result_type(*floats) if floats else jnp.result_type(float)
     leaves = []
     for path, x in paths:
-        _, constraint = describe(family, path)
+        name, constraint = describe(family, path)
         if constraint != "fixed" and isinstance(x, (int, float)) and not isinstance(x, bool):
             x = jnp.asarray(x, dtype)
+        elif name == "where" and constraint == "fixed" and eqx.is_array(x):
+            raise ValueError(
+                f"{type(family).__name__}{jtu.keystr(path)}: a family over masked classes has "
+                "coordinates that nothing depends on: fit one over the classes that are left."
+            )
         elif constraint != "fixed" and _is_integer(x):
             raise TypeError(
                 f"{type(family).__name__}{jtu.keystr(path)} is an array of integers, which "
@@ -182,11 +188,23 @@ def _logits_rebuild(u: Array, x0: Array, u0: Array) -> Array:
     return z - (log_sum(z, -1, keepdims=True) - log_sum(x0, -1, keepdims=True))
 
 
+def _unit_free(p: Array) -> Array:
+    return jnp.log(p) - jnp.log1p(-p)
+
+
+def _unit_rebuild(u: Array, x0: Array, u0: Array) -> Array:
+    move = u - u0
+    grow, shrink = jnp.exp(jnp.minimum(move, 0.0)), jnp.exp(jnp.minimum(-move, 0.0))
+    below = x0 * grow / (1 + x0 * jnp.expm1(jnp.minimum(move, 0.0)))
+    return jnp.where(move > 0, x0 / (x0 + (1 - x0) * shrink), below)
+
+
 _COORDINATES = {
     "real": Coordinates(lambda x: x, lambda u, x0, u0: u),
     "positive": Coordinates(jnp.log, lambda u, x0, u0: x0 * jnp.exp(u - u0)),
     "cholesky": Coordinates(_tril_free, _tril_rebuild),
     "positive_definite": Coordinates(_covariance_free, _covariance_rebuild),
+    "unit_interval": Coordinates(_unit_free, _unit_rebuild),
     "simplex": Coordinates(_log_ratios, _simplex_rebuild),
     "logits": Coordinates(_differences, _logits_rebuild),
 }

@@ -46,6 +46,20 @@ class Pair(eqx.Module):
         return local if self.axis_name is None else lax.pmax(local, self.axis_name)
 
     @property
+    def swapped(self) -> "Pair":
+        """The two operands exchanged."""
+        return Pair(
+            self.log_q,
+            self.log_p,
+            self.q,
+            self.p,
+            -self.r,
+            self.weights,
+            self.complete,
+            self.axis_name,
+        )
+
+    @property
     def p_is_zero(self) -> Array:
         return self.r == -jnp.inf
 
@@ -119,6 +133,14 @@ class AbstractFunctional(eqx.Module):
 
 class AbstractDivergence(AbstractFunctional):
     """A functional of two operands: never negative, and zero where they are equal."""
+
+
+def no_average(functional: AbstractFunctional) -> TypeError:
+    """The error of a functional that is no function of a mean over draws."""
+    return TypeError(
+        f"{type(functional).__name__} is not a function of one mean over draws: use "
+        "`Quadrature()`, or the closed form."
+    )
 
 
 def ratio_of_logs(log_p: Array, log_q: Array) -> Array:

@@ -1,4 +1,4 @@
-r"""Statistics of rows of logits: the class axis is the last, and may be split over a mesh axis."""
+"""The statistics of a row of logits, and its entries relative to them."""
 
 from functools import partial
 from typing import NamedTuple
@@ -6,11 +6,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._special.base import log1p
-
-AxisName = str | tuple[str, ...] | None
+from .reduction import (
+    AxisName,
+    blocks,
+    join_shards,
+    largest,
+    on,
+    reduce_states,
+    total,
+    two_sums_on_cpu,
+)
 
 
 def widen(*zs: Array) -> tuple[Array, ...]:
@@ -19,18 +27,6 @@ def widen(*zs: Array) -> tuple[Array, ...]:
     double = any(z.dtype == jnp.float64 for z in arrays)
     dtype = jnp.float64 if double else jnp.float32
     return tuple(jnp.broadcast_arrays(*(z.astype(dtype) for z in arrays)))
-
-
-def total(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*batch 1"]:
-    """The sum over the class axis."""
-    local = jnp.sum(x, -1, keepdims=True)
-    return local if axis_name is None else lax.psum(local, axis_name)
-
-
-def largest(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*batch 1"]:
-    """The maximum over the class axis, not differentiated."""
-    local = jnp.max(lax.stop_gradient(x), -1, keepdims=True)
-    return local if axis_name is None else lax.pmax(local, axis_name)
 
 
 def class_index(shape: tuple[int, ...], axis_name: AxisName) -> Array:
@@ -47,42 +43,94 @@ def two_difference(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 class Row(NamedTuple):
-    """What the kernels need of a row of logits. Nothing in it is differentiated."""
+    """What is known of a row after it was read. Nothing in it is differentiated."""
 
-    gap: Float[Array, "*batch v"]
-    """z - max: -inf where masked"""
-    low: Float[Array, "*batch v"]
-    """the rounding error of `gap`"""
-    weight: Float[Array, "*batch v"]
-    """exp(z - max): 0 where masked"""
-    axis_name: AxisName
+    top: Float[Array, "*batch 1"]
+    """the largest entry; -inf in an empty row"""
+    others: Float[Array, "*batch 1"]
+    """exp(z - top), summed over all but one top class: exact digits at a point mass; 0 if empty"""
+
+    @property
+    def empty(self) -> Bool[Array, "*batch 1"]:
+        return self.top == -jnp.inf
 
     @property
     def sum(self) -> Float[Array, "*batch 1"]:
-        """The normaliser relative to the maximum; 1 for an empty row."""
-        weights = total(self.weight, self.axis_name)
-        return jnp.where(weights == 0, 1, weights)
+        """The normaliser relative to the top; 1 for an empty row."""
+        return 1 + self.others
 
     @property
     def log_sum(self) -> Float[Array, "*batch 1"]:
-        """log(1 + s) with s the weights of all but one top class: exact digits at a point mass."""
-        top = self.gap == 0
-        others = total(jnp.where(top, 0, self.weight), self.axis_name)
-        ties = total(top.astype(others.dtype), self.axis_name)
-        return log1p(others + jnp.maximum(ties - 1, 0))
+        return log1p(self.others)
 
-    @property
-    def probability(self) -> Float[Array, "*batch v"]:
+    def gap(self, z: Float[Array, "*batch v"]) -> tuple[Array, Array, Array]:
+        """`z - top`, its rounding error, and its exponential."""
+        gap, low = two_difference(z, jnp.where(self.empty, 0, self.top))
+        # At a gap of 80 the rounding of z - top alone would cost 30 ulp of the exponential.
+        return gap, low, jnp.exp(gap) * (1 + low)
+
+    def probability(self, z: Float[Array, "*batch v"]) -> Float[Array, "*batch v"]:
         """By division: exp(z - logsumexp) would lose |z| ulps."""
-        return self.weight / self.sum
+        return self.gap(z)[2] / self.sum
+
+
+NOTHING = (-jnp.inf, -1.0)
+
+
+def single(z: Array) -> tuple[Array, Array]:
+    """The state of one entry: nothing where it is masked."""
+    return z, jnp.where(z == -jnp.inf, -1, 0).astype(z.dtype)
+
+
+def join(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The online softmax: top and others of two parts of a row."""
+    first = u[0] >= v[0]
+    top = jnp.maximum(u[0], v[0])
+    drop, low = below(jnp.minimum(u[0], v[0]), top)
+    more, less = jnp.where(first, u[1], v[1]), jnp.where(first, v[1], u[1])
+    return top, more + (1 + less) * (jnp.exp(drop) * (1 + low))
+
+
+def below(x: Array, top: Array) -> tuple[Array, Array]:
+    """`two_difference`, 0 where both are -inf."""
+    nothing = top == -jnp.inf
+    return two_difference(jnp.where(nothing, 0, x), jnp.where(nothing, 0, top))
+
+
+def coarse_states_on_cpu(z: Array) -> tuple[Array, ...]:
+    """Without the digits of the others at a point mass."""
+    z = blocks(z)
+    top = jnp.max(z, -1, keepdims=True)
+    # A sum of operations that its library has, which a comparison is not.
+    others = jnp.sum(jnp.exp(z - jnp.maximum(top, jnp.finfo(z.dtype).min)), -1) - 1
+    return reduce_states(join, (top[..., 0], others), NOTHING)
+
+
+def _states_on_cpu(z: Array) -> tuple[Array, ...]:
+    z = blocks(z)
+    top = jnp.max(z, -1, keepdims=True)
+
+    def terms(top, z):
+        gap, _, weight = Row(top, top).gap(z)
+        is_top = gap == 0
+        return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
+
+    others, ties = two_sums_on_cpu(terms, lax.optimization_barrier(top), z)
+    return reduce_states(join, (top[..., 0], others + (ties - 1)), NOTHING)
+
+
+def _states(z: Array) -> tuple[Array, ...]:
+    return reduce_states(join, single(z), NOTHING)
 
 
 def row(z: Float[Array, "*batch v"], axis_name: AxisName) -> Row:
-    """The statistics of each row, from its largest entry."""
-    top = largest(z, axis_name)
-    gap, low = two_difference(z, jnp.where(top == -jnp.inf, 0, top))
-    # At a gap of 80 the rounding of z - max alone would cost 30 ulp of the exponential.
-    return Row(gap, low, jnp.exp(gap) * (1 + low), axis_name)
+    """Top and others of each row, in one round."""
+    states = join_shards(join, on(_states_on_cpu, _states, z), NOTHING, axis_name)
+    return lax.optimization_barrier(finished(*states))
+
+
+def finished(top: Array, others: Array) -> Row:
+    return Row(top, jnp.where(top == -jnp.inf, 0, others))
 
 
 def centred(
@@ -106,22 +154,41 @@ def _(axis_name, primals, tangents):
     return gap_below_top(axis_name, z), centred(dz, z, axis_name)
 
 
+class Origin(NamedTuple):
+    """The largest entry of `a` among the outcomes that `b` has too, and the entry of `b` there."""
+
+    a: Float[Array, "*batch 1"]
+    b: Float[Array, "*batch 1"]
+
+
 def _shared(a, b):
     """`a`, and -inf where `b` is masked."""
     return jnp.where(b == -jnp.inf, -jnp.inf, a)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def centred_ratio(axis_name: AxisName, a: Array, b: Array) -> Array:
-    """`a - b` minus the same at the top class of `a`, relatively accurate; 0 where either is -inf.
-
-    The normalisers drop out, and so do offsets.
-    """
+def origin(axis_name: AxisName, a: Array, b: Array) -> Origin:
+    """-inf where nothing is shared."""
     key = _shared(a, b)
     top = largest(key, axis_name)
-    high_a, low_a = two_difference(a, top)
-    high_b, low_b = two_difference(b, largest(jnp.where(key == top, b, -jnp.inf), axis_name))
-    return jnp.where(key == -jnp.inf, 0, (high_a - high_b) + (low_a - low_b))
+    return Origin(top, largest(jnp.where(key == top, b, -jnp.inf), axis_name))
+
+
+def ratio_from(start: Origin, a: Array, b: Array) -> Array:
+    """`a - b` minus the same at the origin, relatively accurate; 0 where either is -inf."""
+    high_a, low_a = two_difference(a, start.a)
+    high_b, low_b = two_difference(b, start.b)
+    return jnp.where(_shared(a, b) == -jnp.inf, 0, (high_a - high_b) + (low_a - low_b))
+
+
+def score_from(start: Origin, a: Array, b: Array) -> Array:
+    """`b` at the origin minus `b`; 0 where either is -inf."""
+    return jnp.where(_shared(a, b) == -jnp.inf, 0, start.b - b)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def centred_ratio(axis_name: AxisName, a: Array, b: Array) -> Array:
+    """`ratio_from` the origin: the normalisers drop out, and so do offsets."""
+    return ratio_from(origin(axis_name, a, b), a, b)
 
 
 @centred_ratio.defjvp
@@ -132,13 +199,11 @@ def _(axis_name, primals, tangents):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def centred_score(axis_name: AxisName, a: Array, b: Array) -> Array:
-    """`b` minus its entry at the top class of `a`; 0 where either is -inf."""
-    key = _shared(a, b)
-    origin = largest(jnp.where(key == largest(key, axis_name), b, -jnp.inf), axis_name)
-    return jnp.where(key == -jnp.inf, 0, b - origin)
+    """`score_from` the origin."""
+    return score_from(origin(axis_name, a, b), a, b)
 
 
 @centred_score.defjvp
 def _(axis_name, primals, tangents):
     (a, b), (_, db) = primals, tangents
-    return centred_score(axis_name, a, b), centred(db, _shared(a, b), axis_name)
+    return centred_score(axis_name, a, b), -centred(db, _shared(a, b), axis_name)

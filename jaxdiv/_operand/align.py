@@ -16,11 +16,14 @@ from .._kernel.categorical import (
     kl_logits,
     log_ratio,
 )
+from .bernoulli import Bernoulli, as_classes
+from .bernoulli import log_ratio as bernoulli_log_ratio
 from .discrete import AbstractDiscrete, Labels, Logits, Masses, Probs
 
 
 def align(p: AbstractDiscrete, q: AbstractDiscrete) -> Pair:
     """Two discrete operands over the same outcomes."""
+    p, q = as_classes(p), as_classes(q)
     num_classes = _num_classes(p, q)
     log_p, log_q = p.log_mass(num_classes), q.log_mass(num_classes)
     mass_p, mass_q = p.mass(num_classes), q.mass(num_classes)
@@ -32,6 +35,8 @@ def align(p: AbstractDiscrete, q: AbstractDiscrete) -> Pair:
         r = log_ratio(*_both_scores(p, q), axis_name=_axis_name(p, q))
     elif isinstance(p, Probs | Masses) and isinstance(q, Probs | Masses):
         r = _ratio_of_masses(mass_p, mass_q, log_p, log_q)
+    elif isinstance(p, Bernoulli) and isinstance(q, Bernoulli):
+        r = bernoulli_log_ratio(p, q)
     else:
         r = ratio_of_logs(*_one_dtype(log_p, log_q))
     arrays = jnp.broadcast_arrays(*_one_dtype(log_p, log_q, mass_p, mass_q, r))
@@ -41,6 +46,7 @@ def align(p: AbstractDiscrete, q: AbstractDiscrete) -> Pair:
 
 def align_one(p: AbstractDiscrete) -> Pair:
     """One discrete operand, for functionals of one."""
+    p = as_classes(p)
     log_p, mass = p.log_mass(None), p.mass(None)
     return Pair(log_p, log_p, mass, mass, jnp.zeros_like(mass), axis_name=p.axis_name)
 

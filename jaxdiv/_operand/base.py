@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 Shape = tuple[int, ...]
 
@@ -18,7 +18,8 @@ def field(*, constraint: str = "real", event_ndim: int = 0, **kwargs: Any) -> An
     Args:
         event_ndim: how many of its last axes belong to one outcome; those before are batch axes.
         constraint: one of `"real"`, `"positive"`, `"cholesky"`, `"positive_definite"`, `"simplex"`,
-            `"logits"` (defined up to an additive constant), `"fixed"` (not a parameter).
+            `"unit_interval"`, `"logits"` (defined up to an additive constant), `"fixed"` (not a
+            parameter).
         **kwargs: as for `equinox.field`.
     """
     return eqx.field(metadata={"constraint": constraint, "event_ndim": event_ndim}, **kwargs)
@@ -46,10 +47,21 @@ def _widen_half(x: ArrayLike) -> Array:
 
 
 class Check(NamedTuple):
-    """A condition that legal values never meet, and the words for it."""
+    """A condition that legal values never meet, and the words for it and for where it is met."""
 
     bad: Bool[Array, "..."]
     message: str
+    place: str = "at index"
+
+    @property
+    def first(self) -> Int[Array, " ndim"]:
+        """The index of the first entry that is bad."""
+        index = jnp.unravel_index(jnp.argmax(self.bad), self.bad.shape)
+        return jnp.stack(index) if self.bad.ndim else jnp.zeros(0, int)
+
+    def words(self, index: object) -> str:
+        """What is wrong, and where it is met first."""
+        return f"{self.message}, first {self.place} {index}"
 
 
 class AbstractOperand(eqx.Module):

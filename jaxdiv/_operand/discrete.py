@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 from .._kernel.categorical import log_softmax, softmax
 from .base import AbstractOperand, Check, Shape, field, only_stratum, widen
+from .validation import check_under_checked
 
 
 class AbstractDiscrete(AbstractOperand):
@@ -37,8 +38,9 @@ class AbstractDiscrete(AbstractOperand):
     def log_prob(self, x: Int[Array, "..."]) -> Float[Array, "..."]:
         r"""$\log p(x)$ at integer outcomes `x` of shape `[..., *batch]`."""
         log_mass = self.log_mass(None)
-        x = jnp.asarray(x)
-        log_mass = jnp.broadcast_to(log_mass, (*x.shape, log_mass.shape[-1]))
+        shape = jnp.broadcast_shapes(jnp.shape(x), log_mass.shape[:-1])
+        log_mass = jnp.broadcast_to(log_mass, (*shape, log_mass.shape[-1]))
+        x = jnp.broadcast_to(x, shape)
         return jnp.take_along_axis(log_mass, x[..., None], -1)[..., 0]
 
     def sample(self, key: Key[Array, ""], shape: Shape = ()) -> Int[Array, "..."]:
@@ -93,10 +95,11 @@ class Logits(AbstractDiscrete):
     def value_checks(self):
         checks = []
         if self.temperature is not None:
-            checks.append(Check(~(self.temperature > 0), "logits: temperature must be positive"))
+            bad = ~(jnp.asarray(self.temperature) > 0)
+            checks.append(_row_check(bad, "logits: temperature must be positive"))
         scores = self.scores()
-        checks.append(Check(jnp.isnan(scores), "logits: NaN outside the mask"))
-        checks.append(Check(scores == jnp.inf, "logits: +inf is not a logit"))
+        checks.append(_row_check(jnp.isnan(scores), "logits: NaN outside the mask"))
+        checks.append(_row_check(scores == jnp.inf, "logits: +inf is not a logit"))
         return checks
 
 
@@ -149,7 +152,7 @@ class LogProbs(AbstractDiscrete):
 
     def value_checks(self):
         mass = self.mass(None)
-        nan = Check(jnp.isnan(mass), "log_probs: NaN outside the mask")
+        nan = _row_check(jnp.isnan(mass), "log_probs: NaN outside the mask")
         return [nan, _sum_check("log_probs", mass, self.values)]
 
 
@@ -204,7 +207,15 @@ class Labels(AbstractDiscrete):
         return jnp.asarray(self.values) == self.ignore
 
     def out_of_range(self, num_classes: int) -> Bool[Array, "*batch"]:
-        """Which rows name no class."""
+        """Which rows name no class; an error under `checked`."""
+        bad = self._beyond(num_classes)
+        check_under_checked(self._range_check(bad))
+        return bad
+
+    def _range_check(self, bad: Bool[Array, "*batch"]) -> Check:
+        return Check(bad, "labels: a label is out of range", "in row")
+
+    def _beyond(self, num_classes: int) -> Bool[Array, "*batch"]:
         y = jnp.asarray(self.values)
         if y.dtype.itemsize < 4:  # the number of classes may not fit the labels' own type
             y = y.astype(jnp.int32)
@@ -227,7 +238,7 @@ class Labels(AbstractDiscrete):
     def value_checks(self):
         if self.num_classes is None:
             return []
-        return [Check(self.out_of_range(self.num_classes), "labels: a label is out of range")]
+        return [self._range_check(self._beyond(self.num_classes))]
 
 
 def _masked(values: ArrayLike, where: Array | None, fill: float) -> Array:
@@ -248,8 +259,8 @@ def _below(mass: Array) -> Array:
 
 def _mass_checks(name: str, mass: Array) -> list[Check]:
     return [
-        Check(jnp.isnan(mass), f"{name}: NaN outside the mask"),
-        Check(mass < 0, f"{name}: negative mass"),
+        _row_check(jnp.isnan(mass), f"{name}: NaN outside the mask"),
+        _row_check(mass < 0, f"{name}: negative mass"),
     ]
 
 
@@ -259,4 +270,9 @@ def _sum_check(name: str, mass: Array, given: ArrayLike) -> Check:
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else mass.dtype
     tolerance = 4 * float(jnp.finfo(dtype).eps) * mass.shape[-1] ** 0.5
     off = abs(jnp.sum(mass, -1) - 1)
-    return Check(~(off <= tolerance), f"{name}: a row does not sum to 1 (tag measures `masses`)")
+    words = f"{name}: a row does not sum to 1 (tag measures `masses`)"
+    return Check(~(off <= tolerance), words, "in row")
+
+
+def _row_check(bad: Array, message: str) -> Check:
+    return Check(jnp.any(bad, -1), message, "in row")

@@ -10,7 +10,7 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from .._functional.entropies import CrossEntropy
-from .base import AbstractDistribution, AbstractOperand, AbstractWrapper, Pieces
+from .base import AbstractDistribution, AbstractOperand, AbstractWrapper, Pieces, Shape
 from .discrete import AbstractDiscrete
 from .independent import Independent
 
@@ -108,17 +108,22 @@ class Mixture(AbstractWrapper):
 
     def _component_draws(self, key, shape) -> Array:
         """Draws of every component, `[*shape, *batch, K, *event]`."""
+        batch, event = self.batch_shape, self.event_shape
+
+        def spread(draws: Array, own: Shape, full: Shape) -> Array:
+            extra = (1,) * (len(full) - len(own))
+            draws = draws.reshape(*shape, *extra, *draws.shape[len(shape) :])
+            return jnp.broadcast_to(draws, (*shape, *full, *event))
+
         if isinstance(self.components, tuple):
             keys = jr.split(key, len(self.components))
-            axis = -1 - len(self.event_shape)
-            draws = [c.sample(k, shape) for c, k in zip(self.components, keys, strict=True)]
-            full = (*shape, *self.batch_shape, *self.event_shape)
-            return jnp.stack([jnp.broadcast_to(d, full) for d in draws], axis)
-        draws = self.components.sample(key, shape)
-        full = (*shape, *self.batch_shape, self.num_components, *self.event_shape)
-        rank = len(self.event_shape) + 1 + len(self.components.batch_shape[:-1])
-        extra = (1,) * (len(full) - len(shape) - rank)
-        return jnp.broadcast_to(draws.reshape(*shape, *extra, *draws.shape[len(shape) :]), full)
+            draws = [
+                spread(c.sample(k, shape), c.batch_shape, batch)
+                for c, k in zip(self.components, keys, strict=True)
+            ]
+            return jnp.stack(draws, -1 - len(event))
+        own = self.components.batch_shape
+        return spread(self.components.sample(key, shape), own, (*batch, self.num_components))
 
     def strata(self, key, n):
         per_component = max(2, math.ceil(n / self.num_components))

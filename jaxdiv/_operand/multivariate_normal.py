@@ -11,9 +11,11 @@ from jaxtyping import Array, Float
 from .._estimator.rules import rule
 from .._functional.entropies import CrossEntropy, Entropy
 from .._functional.kl import KL
+from .._functional.renyi_entropy import RenyiEntropy
+from .._functional.variance import Varentropy
 from .._special import phi
 from .base import AbstractDistribution, Check, Pieces, field, floating, only_stratum
-from .normal import log_det_divergence
+from .normal import log_det_divergence, renyi_entropy_excess
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -142,6 +144,19 @@ def _(functional, p):
     size = p.event_shape[0]
     entropy = _log_det(*floating(p.factor())) + size * (0.5 + _LOG_SQRT_2PI)
     return jnp.broadcast_to(entropy, p.batch_shape)
+
+
+@rule(RenyiEntropy, MultivariateNormal)
+def _(functional, p):
+    (tril,) = floating(p.factor())
+    each = renyi_entropy_excess(functional.order, tril) + _LOG_SQRT_2PI
+    return jnp.broadcast_to(_log_det(tril) + p.event_shape[0] * each, p.batch_shape)
+
+
+@rule(Varentropy, MultivariateNormal)
+def _(functional, p):
+    (loc,) = floating(p.loc)
+    return jnp.full(p.batch_shape, 0.5 * p.event_shape[0], loc.dtype)
 
 
 @rule(CrossEntropy, MultivariateNormal, MultivariateNormal)

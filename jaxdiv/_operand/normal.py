@@ -4,15 +4,20 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation, maximise
 from .._functional.entropies import CrossEntropy, Entropy
 from .._functional.kl import KL
-from .._functional.renyi import Renyi
-from .._special import phi
+from .._functional.renyi import Renyi, is_static
+from .._functional.renyi_entropy import RenyiEntropy
+from .._functional.variance import InformationVariance, Varentropy
+from .._special import log1prel, phi
 from .._special.base import log1p
 from .base import (
     AbstractDistribution,
@@ -114,10 +119,16 @@ def _(functional, p, q):
 
 @rule(Renyi, Normal, Normal)
 def _(functional, p, q):
-    # Gil, Alajaji & Linder 2013, Table 2; the log-determinant part without cancellation.
-    order, loc_p, scale_p, loc_q, scale_q = floating(
-        functional.order, p.loc, p.scale, q.loc, q.scale
-    )
+    loc_p, scale_p, loc_q, scale_q = floating(p.loc, p.scale, q.loc, q.scale)
+    if is_static(functional.order, 0.0):  # nowhere is a density zero
+        return jnp.zeros_like(loc_p - loc_q + (scale_p - scale_q))
+    if is_static(functional.order, math.inf):
+        return _largest_ratio(loc_p, scale_p, loc_q, scale_q)
+    return _renyi(jnp.asarray(functional.order, loc_p.dtype), loc_p, scale_p, loc_q, scale_q)
+
+
+def _renyi(order: Array, loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:
+    """Gil, Alajaji & Linder 2013, Table 2; the log-determinant part without cancellation."""
     gap, ratio = (scale_q - scale_p) * (scale_q + scale_p), scale_q / scale_p
     t, s = gap / (scale_p * scale_p), -gap / (scale_q * scale_q)
     # The variance (1 - order) var_p + order var_q, over var_p: infinite where it is not positive.
@@ -128,6 +139,68 @@ def _(functional, p, q):
     z = (loc_p - loc_q) / scale_p
     shift = order * z * z / jnp.where(finite, mixed, 1.0)
     return jnp.where(finite, 0.5 * (shift + parts), jnp.inf)
+
+
+def _largest_ratio(loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:
+    r"""$\log\max p/q$: finite only where $q$ is the wider, or the same."""
+    wide = scale_q > scale_p
+    excess = (scale_q - scale_p) * (scale_q + scale_p)
+    shift = (loc_p - loc_q) ** 2 / jnp.where(wide, excess, 1.0)
+    t = jnp.where(wide, (scale_q - scale_p) / scale_p, 0.0)
+    same = (scale_q == scale_p) & (loc_p == loc_q)
+    return jnp.where(wide, 0.5 * shift + log1p(t), jnp.where(same, 0.0, jnp.inf))
+
+
+@rule(ChernoffInformation, Normal, Normal)
+def _(functional, p, q):
+    parameters = jnp.broadcast_arrays(*floating(p.loc, p.scale, q.loc, q.scale))
+
+    def exponent(a: Array) -> Array:
+        return (1 - a) * _renyi(a, *parameters)
+
+    def slope(a: Array) -> Array:
+        return -jax.jvp(exponent, (a,), (jnp.ones_like(a),))[1]
+
+    def slopes(a: Array) -> tuple[Array, Array]:
+        return jax.jvp(slope, (a,), (jnp.ones_like(a),))
+
+    best = lax.stop_gradient(maximise(slopes, parameters[0]))
+    # One more Newton step, of no length: its derivative is that of the maximum's place.
+    value, curvature = slopes(best)
+    move = (value - lax.stop_gradient(value)) / lax.stop_gradient(
+        jnp.where(curvature > 0, curvature, jnp.inf)
+    )
+    return exponent(best - move)
+
+
+@rule(RenyiEntropy, Normal)
+def _(functional, p):
+    (scale,) = floating(p.scale)
+    entropy = jnp.log(scale) + (renyi_entropy_excess(functional.order, scale) + _LOG_SQRT_2PI)
+    return jnp.broadcast_to(entropy, p.batch_shape)
+
+
+def renyi_entropy_excess(order: Any, like: Array) -> Array:
+    r"""$\frac12 \log(\alpha) / (\alpha - 1)$: a half at 1, the limits at 0 and infinity."""
+    if is_static(order, 0.0) or is_static(order, math.inf):
+        return jnp.full((), math.inf if order == 0 else 0.0, like.dtype)
+    return 0.5 * log1prel(jnp.asarray(order, like.dtype) - 1)
+
+
+@rule(Varentropy, Normal)
+def _(functional, p):
+    (scale,) = floating(p.scale)
+    return jnp.full(p.batch_shape, 0.5, scale.dtype)
+
+
+@rule(InformationVariance, Normal, Normal)
+def _(functional, p, q):
+    loc_p, scale_p, loc_q, scale_q = floating(p.loc, p.scale, q.loc, q.scale)
+    z, ratio = (loc_p - loc_q) / scale_q, scale_p / scale_q
+    near = (ratio > 0.5) & (ratio < 2)
+    close = (scale_p - scale_q) / scale_q * (ratio + 1)
+    excess = jnp.where(near, close, ratio * ratio - 1)
+    return 0.5 * excess * excess + (ratio * z) ** 2
 
 
 def _log_mixture_gap(ratio: Array, t: Array, s: Array, order: Array) -> Array:

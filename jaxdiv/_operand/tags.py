@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .base import fits, is_prefix_leaf
 from .discrete import Labels, Logits, LogProbs, Masses, Probs
+from .validation import raise_if_bad
 
 
 def probs(
@@ -19,8 +20,9 @@ def probs(
         axis: the class axis; it is moved last.
         where: mask that broadcasts to `p`; masked outcomes have mass 0 (and may hold NaN).
         axis_name: the mesh axis that the class axis is split over, inside `shard_map`.
-        check: raise at run time on negative or NaN entries and rows that do not sum to 1 within
-            rounding (one pass over `p`, and a device sync when not jitted).
+        check: raise a `RuntimeError` that names the row, at run time, on negative or NaN entries
+            and rows that do not sum to 1 within rounding. Costs a pass over `p` and, when not
+            jitted, a device sync.
 
     Returns:
         An operand of batch shape `p.shape` without `axis`. `probs(0)` and the like serve as prefix
@@ -171,8 +173,6 @@ def _validated(operand: Any, check: bool) -> Any:
     """The operand, with run-time errors tied to its values where `check` asks for them."""
     checks = operand.value_checks() if check else []
     if checks:
-        bad = jnp.stack([jnp.any(check.bad) for check in checks])
-        messages = [check.message for check in checks]
-        values = eqx.branched_error_if(operand.values, bad, jnp.argmax(bad), messages)
+        values = raise_if_bad(operand.values, checks)
         operand = eqx.tree_at(lambda o: o.values, operand, values)
     return operand

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import checkify
+from jaxtyping import Array, ArrayLike
 
-from .base import AbstractOperand
+from .base import AbstractOperand, Check
 
 # Part of the key of every jit cache: a function compiled without checks is not reused with them.
 _checking = jax.make_user_context(default_value=False)
@@ -29,8 +32,47 @@ def check_operand(name: str, operand: Any) -> None:
         )
     operand.batch_shape  # noqa: B018  (its shapes are checked here)
     if _checking.value:
-        for bad, message in operand.value_checks():
-            checkify.check(~jnp.any(bad), f"{name}: {message}")
+        for check in operand.value_checks():
+            _assert(check, f"{name}: ")
+
+
+def check_under_checked(check: Check) -> None:
+    """For what is known only when two operands meet."""
+    if _checking.value:
+        _assert(check)
+
+
+def _assert(check: Check, prefix: str = "") -> None:
+    words = check.words("{index}") if check.bad.ndim else check.message
+    checkify.check(~jnp.any(check.bad), prefix + words, index=check.first)
+
+
+def raise_if_bad(values: Array, checks: list[Check]) -> Array:
+    """`values`, which cannot be had at run time where a check fails: a `RuntimeError`, with why."""
+    bad = jax.lax.stop_gradient(jnp.stack([jnp.any(check.bad) for check in checks]))
+    first = [jax.lax.stop_gradient(check.first) for check in checks]
+
+    def report(bad: ArrayLike, *first: ArrayLike) -> np.ndarray:
+        bad = np.asarray(bad)
+        if bad.any():
+            *lane, which = np.argwhere(bad)[0]  # lanes of `vmap` stand first
+            index = [*lane, *np.asarray(first[which])[tuple(lane)]]
+            check = checks[which]
+            raise RuntimeError(check.words(np.array(index)) if index else check.message)
+        return np.zeros(bad.shape[:-1], bool)
+
+    if not isinstance(bad, jax.core.Tracer):
+        report(bad, *first)
+        return values
+    shape = jax.ShapeDtypeStruct((), bool)
+    failed = jax.lax.cond(
+        jnp.any(bad),
+        lambda: jax.pure_callback(report, shape, bad, *first, vmap_method="broadcast_all"),
+        lambda: jnp.zeros((), bool),
+    )
+    if jnp.issubdtype(values.dtype, jnp.integer):
+        return values + failed.astype(values.dtype)
+    return jnp.where(failed, jnp.asarray(jnp.nan, values.dtype), values)
 
 
 def _is_array(x: Any) -> bool:

@@ -16,6 +16,8 @@ from .generators import js_kernel as js_kernel
 from .generators import neg_xlogy as neg_xlogy
 from .generators import phi as phi
 from .generators import psi as psi
+from .renyi import expm1_over as expm1_over
+from .renyi import log1prel as log1prel
 from .renyi import renyi_link as renyi_link
 from .renyi import renyi_node as renyi_node
 from .renyi import renyi_term as renyi_term

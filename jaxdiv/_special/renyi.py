@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from jaxtyping import ArrayLike as Number
 
 from .base import arrays, finite, horner, log1p, over, terms
+from .elementary import expm1
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -119,8 +120,10 @@ def _renyi_mixed(s, a):
 def _renyi_curvature(s, a):
     r"""$\partial_s^2 E = e^{-(1-a)s} (1 - s \mu_0(-as))$."""
     t = jnp.where(s == jnp.inf, 0, s)
-    slope = finite(jnp.exp(-(1 - a) * t) * (1 - t * _moment(0, -a * t)))
-    return jnp.where(s == jnp.inf, 0, slope)
+    # For a < 0 the moment overflows where its product with the exponential does not.
+    up = jnp.exp(-(1 - a) * t) * (1 - t * _moment(0, -jnp.maximum(a, 0) * t))
+    low = jnp.exp(-(1 - a) * t) - _renyi_slope(t, jnp.minimum(a, 0))
+    return jnp.where(s == jnp.inf, 0, finite(jnp.where(a >= 0, up, low)))
 
 
 def _tangent(primals, tangents, in_s, in_a):
@@ -193,12 +196,9 @@ def renyi_node(p: Number, q: Number, r: Number, order: Number) -> Float[Array, "
     """
     p, q, r, a = arrays(p, q, r, order)
     above = r >= 0
-    up = _renyi_half(jnp.where(above, r, 0), a)
-    down = _renyi_half(jnp.where(above, 0, -r), 1 - a)
+    value = _renyi_half(jnp.where(above, r, -r), jnp.where(above, a, 1 - a))
     weight = jnp.where(above, p, q)
-    empty = weight == 0
-    value = jnp.where(empty, 0, jnp.where(above, up, down))
-    return weight * value
+    return weight * jnp.where(weight == 0, 0, value)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -258,3 +258,24 @@ def renyi_link(total: Number, order: Number) -> Float[Array, "..."]:
     0.5000 0.6931
     """
     return _renyi_link(*arrays(total, order))
+
+
+def expm1_over(c: Number, x: Number) -> Float[Array, "..."]:
+    r"""$(e^{c x} - 1)/c$, $x$ at $c = 0$; smooth, with slope $e^{c x}$ in $x$ wherever.
+
+    >>> print(f"{expm1_over(0., 2.):.1f} {expm1_over(1., 2.):.4f}")
+    2.0 6.3891
+    """
+    c, x = arrays(c, x)
+    near = jnp.abs(c * x) < 0.5
+    close = x * _moment(0, jnp.where(near, c * x, 0))
+    return jnp.where(near, close, expm1(jnp.where(near, 0, c * x)) / jnp.where(near, 1, c))
+
+
+def log1prel(x: Number) -> Float[Array, "..."]:
+    r"""$\log(1 + x)/x$ for $x > -1$, 1 at 0; smooth.
+
+    >>> print(f"{log1prel(0.):.1f} {log1prel(1e-3):.6f}")
+    1.0 0.999500
+    """
+    return _log1p_moment(0, *arrays(x))

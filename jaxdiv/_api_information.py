@@ -1,0 +1,224 @@
+"""The verbs of information: of one operand, or of two."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Key
+
+from ._api import Value, evaluate
+from ._estimator.base import AbstractEstimator
+from ._functional.entropies import CrossEntropy, Entropy
+from ._functional.renyi_entropy import RenyiEntropy, TsallisEntropy
+from ._functional.variance import InformationVariance, Varentropy
+from ._operand.base import AbstractOperand
+from ._operand.bernoulli import Bernoulli
+from ._operand.discrete import AbstractDiscrete
+from ._operand.empirical import PointMass
+from ._operand.tags import labels
+from ._operand.validation import check_operand
+
+
+def entropy(
+    p: AbstractOperand,
+    *,
+    base: float | None = None,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$H(P) = -E_P[\log p]$; of a density, the differential entropy. See `Entropy`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.entropy(jd.probs([0.5, 0.25, 0.25]), base=2):.2f}")
+        1.50
+    """
+    return evaluate(Entropy(), (p,), base, estimator, key)
+
+
+def cross_entropy(
+    p: AbstractOperand,
+    q: AbstractOperand,
+    *,
+    base: float | None = None,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$H(P, Q) = -E_P[\log q] = H(P) + \mathrm{KL}(P \| Q)$. See `CrossEntropy`.
+
+    Of observations against a model it is the negative log-likelihood: `labels` against `logits`
+    for classification, `PointMass` against a family for regression, per example; `samples`
+    against a family, averaged. Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> y, z = jd.labels(jnp.array([0, 1])), jd.logits(jnp.zeros((2, 4)))
+        >>> print(jd.cross_entropy(y, z, base=2))
+        [2. 2.]
+    """
+    return evaluate(CrossEntropy(), (p, q), base, estimator, key)
+
+
+def surprisal(q: AbstractOperand, x: ArrayLike, *, base: float | None = None) -> Value:
+    r"""$-\log q(x)$: the information in seeing $x$ where $q$ was expected.
+
+    Args:
+        q: a distribution over classes, or a density.
+        x: one outcome per example: integers over classes, points of the density's space.
+        base: unit: None for nats, 2 for bits, 10 for hartleys.
+
+    Returns:
+        One value per example; infinite where $q(x) = 0$.
+
+    Raises:
+        TypeError: `q` is not tagged, or `x` are no integers over classes.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.surprisal(jd.probs([0.25, 0.75]), 0, base=2):.1f}")
+        2.0
+    """
+    check_operand("q", q)
+    if isinstance(q, AbstractDiscrete):
+        if isinstance(q, Bernoulli) and jnp.issubdtype(jnp.result_type(x), jnp.bool_):
+            x = jnp.asarray(x).astype(int)
+        return evaluate(CrossEntropy(), (labels(x), q), base, None, None)
+    return evaluate(CrossEntropy(), (PointMass(x), q), base, None, None)
+
+
+def perplexity(
+    p: AbstractOperand,
+    q: AbstractOperand | None = None,
+    *,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$e^{H(P)}$, or $e^{H(P, Q)}$: how many equally likely outcomes are as uncertain.
+
+    That of a corpus is the exponential of the *mean* of its tokens' `cross_entropy`, not the mean
+    of these. Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> print(f"{jd.perplexity(jd.probs(jnp.full(8, 1 / 8))):.2f}")
+        8.00
+    """
+    if q is None:
+        return jnp.exp(evaluate(Entropy(), (p,), None, estimator, key))
+    return jnp.exp(evaluate(CrossEntropy(), (p, q), None, estimator, key))
+
+
+def renyi_entropy(
+    p: AbstractOperand,
+    order: Float[ArrayLike, ""],
+    *,
+    base: float | None = None,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$\frac{1}{1 - \alpha} \log \sum p^\alpha$. See `RenyiEntropy`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.renyi_entropy(jd.probs([0.5, 0.5, 0.0]), 0.0, base=2):.1f}")
+        1.0
+    """
+    return evaluate(RenyiEntropy(order), (p,), base, estimator, key)
+
+
+def collision_entropy(
+    p: AbstractOperand,
+    *,
+    base: float | None = None,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$-\log \sum p^2$: the Renyi entropy of order 2. See `RenyiEntropy`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.collision_entropy(jd.probs([0.5, 0.5]), base=2):.1f}")
+        1.0
+    """
+    return evaluate(RenyiEntropy(2.0), (p,), base, estimator, key)
+
+
+def min_entropy(
+    p: AbstractOperand,
+    *,
+    base: float | None = None,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$-\log \max p$: the Renyi entropy of infinite order. See `RenyiEntropy`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.min_entropy(jd.probs([0.5, 0.25, 0.25]), base=2):.1f}")
+        1.0
+    """
+    return evaluate(RenyiEntropy(math.inf), (p,), base, estimator, key)
+
+
+def tsallis_entropy(
+    p: AbstractOperand,
+    order: Float[ArrayLike, ""],
+    *,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$\frac{1}{q - 1} (1 - \sum p^q)$, of order $q$. See `TsallisEntropy`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.tsallis_entropy(jd.probs([0.5, 0.5]), 2.0):.1f}")
+        0.5
+    """
+    return evaluate(TsallisEntropy(order), (p,), None, estimator, key)
+
+
+def varentropy(
+    p: AbstractOperand,
+    *,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$\mathrm{Var}_P[\log p]$, in nats squared. See `Varentropy`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.varentropy(jd.probs([0.5, 0.5])):.1f}")
+        0.0
+    """
+    return evaluate(Varentropy(), (p,), None, estimator, key)
+
+
+def information_variance(
+    p: AbstractOperand,
+    q: AbstractOperand,
+    *,
+    estimator: AbstractEstimator | None = None,
+    key: Key[Array, ""] | None = None,
+) -> Value:
+    r"""$\mathrm{Var}_P[\log p - \log q]$, in nats squared. See `InformationVariance`.
+
+    Arguments, result and errors as for `divergence`.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> p, q = jd.Normal(2.0, 1.0), jd.Normal(0.0, 1.0)
+        >>> print(f"{jd.information_variance(p, q):.1f}")
+        4.0
+    """
+    return evaluate(InformationVariance(), (p, q), None, estimator, key)

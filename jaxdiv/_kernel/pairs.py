@@ -1,0 +1,148 @@
+r"""The statistics of two rows of logits together: what KL and its slopes are made of.
+
+With $r = \log p/q$, $x = r/2$ and $t = \tanh x$, $p - q = (p + q)\,t$ and
+$p\,(e^{-r} - 1 + r) = (p + q)\,(t x + (x - t))$: neither cancels.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from .._special.base import horner, log1p, terms
+from .._special.generators import phi
+from .reduction import AxisName, join_shards, on, reduce_states, total, two_totals
+from .rows import NOTHING, Row, below, coarse_states_on_cpu, finished, join, single
+
+
+def _tanh_coefficients(count: int) -> list[float]:
+    """Of $x^{2k+1}$, from $t' = 1 - t^2$."""
+    c = [1.0]
+    for k in range(1, count):
+        c.append(-sum(c[i] * c[k - 1 - i] for i in range(k)) / (2 * k + 1))
+    return c
+
+
+_TANH = _tanh_coefficients(18)
+
+
+def _tanh_parts(x: Array) -> tuple[Array, Array]:
+    r"""$\tanh x$ and $x - \tanh x$, relatively accurate, for $|x| \le 1/2$."""
+    square = x * x
+    rest = x * square * horner(square, [-c for c in _TANH[1 : terms(x, 9, 18)]])
+    return x - rest, rest
+
+
+def difference(r: Array, p: Array, q: Array) -> Array:
+    """$q - p$."""
+    near = jnp.abs(r) < 1
+    t, _ = _tanh_parts(jnp.where(near, 0.5 * r, 0))
+    return jnp.where(near, -(p + q) * t, q - p)
+
+
+def kl_terms(r: Array, p: Array, q: Array) -> tuple[Array, Array]:
+    """$p r - p + q$ and $q - p$."""
+    near = jnp.abs(r) < 1
+    x = jnp.where(near, 0.5 * r, 0)
+    t, rest = _tanh_parts(x)
+    less = jnp.where(near, -(p + q) * t, q - p)
+    far = (q - p) + p * jnp.where(p == 0, 0, r)
+    return jnp.where(near, (p + q) * (t * x + rest), far), less
+
+
+class Pair(NamedTuple):
+    r"""Two rows, and $\log \sum e^{a - \max a} - \log \sum e^{b - \max b}$: their `shift`.
+
+    Nothing in it is differentiated.
+    """
+
+    a: Row
+    b: Row
+    shift: Float[Array, "*batch 1"]
+
+    def weights(self, a: Array, b: Array) -> tuple[Array, Array, Array]:
+        r"""$\log p/q$ (0 where both are masked), and $p$, $q$ before division by the sums."""
+        gap_a, low_a, weight_a = self.a.gap(a)
+        gap_b, low_b, weight_b = self.b.gap(b)
+        masked = (gap_a == -jnp.inf) & (gap_b == -jnp.inf)
+        # An error-free difference of the offsets, whichever of the two carries one.
+        d = jnp.where(masked, 0, (gap_a - gap_b) + (low_a - low_b))
+        return jnp.where(masked, 0, d - self.shift), weight_a, weight_b
+
+    def entries(self, a: Array, b: Array) -> tuple[Array, Array, Array]:
+        r"""$\log p/q$, $p$ and $q$."""
+        r, weight_a, weight_b = self.weights(a, b)
+        return r, weight_a / self.a.sum, weight_b / self.b.sum
+
+
+def _pair(a: Row, b: Row, change: Array) -> Pair:
+    """`change` is the sum of `a` less that of `b`."""
+    shift = log1p(jnp.maximum(change, 0) / b.sum) - log1p(jnp.maximum(-change, 0) / a.sum)
+    return Pair(a, b, shift)
+
+
+def _join_rows(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    return *join(u[:2], v[:2]), *join(u[2:4], v[2:4])
+
+
+def _join_pairs(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    """And the difference of the two sums, which has digits where they are nearly equal."""
+    joined = _join_rows(u, v)
+    change = jnp.zeros_like(u[4])
+    for side in (u, v):
+        drop_a, low_a = below(side[0], joined[0])
+        drop_b, low_b = below(side[2], joined[2])
+        in_a, in_b = jnp.exp(drop_a) * (1 + low_a), jnp.exp(drop_b) * (1 + low_b)
+        gone = (drop_a == -jnp.inf) & (drop_b == -jnp.inf)
+        r = jnp.where(gone, 0, (drop_a - drop_b) + (low_a - low_b))
+        change = change + (side[4] * in_b - (1 + side[1]) * difference(r, in_a, in_b))
+    return *joined, change
+
+
+def _pair_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> Pair:
+    one, two = single(a), single(b)
+    nothing = (*NOTHING, *NOTHING, 0.0)
+    states = reduce_states(_join_pairs, (*one, *two, one[1] - two[1]), nothing)
+    states = join_shards(_join_pairs, states, nothing, axis_name)
+    pa, pb, change = finished(*states[:2]), finished(*states[2:4]), states[4]
+    close = 2 * jnp.abs(change) < jnp.minimum(pa.sum, pb.sum)
+    return _pair(pa, pb, jnp.where(close, change, pa.sum - pb.sum))
+
+
+def _kl_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
+    pair = _pair_on_accelerator(axis_name, a, b)
+    return total(kl_terms(*pair.entries(a, b))[0], axis_name), pair
+
+
+def _kl_on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
+    """The normalisers are corrected by the sums that KL is made of: fewer exponentials."""
+    states = (*coarse_states_on_cpu(a), *coarse_states_on_cpu(b))
+    states = join_shards(_join_rows, states, (*NOTHING, *NOTHING), axis_name)
+    pa, pb = finished(*states[:2]), finished(*states[2:])
+    rough = lax.optimization_barrier(_pair(pa, pb, pa.sum - pb.sum))
+
+    def terms(statistics, a, b):
+        rough, scale = statistics
+        r, p, q = rough.weights(a, b)
+        return kl_terms(r, p, scale * q)
+
+    sums = two_totals(terms, axis_name, (rough, jnp.exp(rough.shift)), a, b)
+    value, excess = (x / pa.sum for x in sums)
+    # With r too small by log1p(e), q sums to 1 + e, and the terms to KL + e - log1p(e).
+    excess = jnp.where(jnp.abs(excess) < 0.5, excess, 0)
+    return jnp.maximum(value - phi(excess), 0), Pair(pa, pb, rough.shift - log1p(excess))
+
+
+def kl_and_pair(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
+    """KL (of no value where `a` is empty), and what its slopes are made of."""
+
+    def chosen(a, b):
+        return on(
+            lambda a, b: _kl_on_cpu(axis_name, a, b),
+            lambda a, b: _kl_on_accelerator(axis_name, a, b),
+            a,
+            b,
+        )
+
+    return lax.optimization_barrier(chosen(a, b))

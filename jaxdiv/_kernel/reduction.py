@@ -1,0 +1,108 @@
+"""Reductions over the class axis, the last, in as few passes over memory as the hardware allows.
+
+An accelerator reads a row once: one variadic reduction. A CPU is slow at that, but fast at a plain
+maximum or sum: there each block of a row has a maximum and then a sum, and the blocks are joined.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+AxisName = str | tuple[str, ...] | None
+
+_BLOCKS = 8  # a multiple of the devices over which the class axis is commonly split
+_PARTS = 16
+
+
+def on(cpu: Callable[..., Any], accelerator: Callable[..., Any], *args: Any) -> Any:
+    """What stands for the platform that is compiled for; the derivatives are the caller's."""
+    return lax.platform_dependent(*args, cpu=cpu, default=accelerator)
+
+
+def total(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*batch 1"]:
+    """The sum over the class axis."""
+    local = jnp.sum(x, -1, keepdims=True)
+    return local if axis_name is None else lax.psum(local, axis_name)
+
+
+def largest(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*batch 1"]:
+    """The maximum over the class axis, not differentiated."""
+    local = jnp.max(lax.stop_gradient(x), -1, keepdims=True)
+    return local if axis_name is None else lax.pmax(local, axis_name)
+
+
+def blocks(z: Float[Array, "*batch v"]) -> Float[Array, "*batch block w"]:
+    """The class axis as blocks, each on one device."""
+    count = _BLOCKS if z.shape[-1] % _BLOCKS == 0 else 1
+    return z.reshape(*z.shape[:-1], count, z.shape[-1] // count)
+
+
+Terms = Callable[..., tuple[Array, Array]]
+
+
+def two_sums_on_cpu(terms: Terms, statistics: Any, *xs: Array) -> tuple[Array, Array]:
+    """The sums of both `terms(statistics, *xs)` over the last axis, without it.
+
+    The compiler of a CPU does not fuse a sum with its terms. It gets a sixteenth of them to write
+    and to read again, by adding the parts of a row; and one complex number for two.
+    """
+
+    def part(start, stop):
+        return lax.complex(*terms(statistics, *(x[..., start:stop] for x in xs)))
+
+    length = xs[0].shape[-1]
+    width = length // _PARTS
+    both = jnp.sum(part(_PARTS * width, length), -1)
+    if width:
+        parts = [part(i * width, (i + 1) * width) for i in range(_PARTS)]
+        while len(parts) > 1:
+            parts = [u + v for u, v in zip(parts[::2], parts[1::2], strict=True)]
+        both += jnp.sum(parts[0], -1)
+    return both.real, both.imag
+
+
+def two_totals(
+    terms: Terms, axis_name: AxisName, statistics: Any, *xs: Float[Array, "*batch v"]
+) -> tuple[Array, Array]:
+    """The same over the class axis, which is kept, in one pass on every platform."""
+
+    def on_cpu(statistics, *xs):
+        statistics = jax.tree.map(lambda s: s[..., None, :], statistics)
+        sums = two_sums_on_cpu(terms, statistics, *(blocks(x) for x in xs))
+        return tuple(jnp.sum(x, -1, keepdims=True) for x in sums)
+
+    def elsewhere(statistics, *xs):
+        both = jnp.sum(lax.complex(*terms(statistics, *xs)), -1, keepdims=True)
+        return both.real, both.imag
+
+    sums = on(on_cpu, elsewhere, statistics, *xs)
+    return sums if axis_name is None else lax.psum(sums, axis_name)
+
+
+def reduce_states(
+    join: Callable[..., tuple], states: tuple[Array, ...], nothing: tuple[float, ...]
+) -> tuple[Array, ...]:
+    """All states of the last axis joined into one, in one pass."""
+    start = tuple(jnp.asarray(x, s.dtype) for x, s in zip(nothing, states, strict=True))
+    joined = lax.reduce(states, start, join, (states[0].ndim - 1,))
+    return tuple(s[..., None] for s in joined)
+
+
+def join_shards(
+    join: Callable[..., tuple],
+    states: tuple[Array, ...],
+    nothing: tuple[float, ...],
+    axis_name: AxisName,
+) -> tuple[Array, ...]:
+    """The states of all shards of the mesh axis joined, in one round of communication."""
+    if axis_name is None:
+        return states
+    # A gather by way of a sum, whose result is known to be the same on every device.
+    index, count = lax.axis_index(axis_name), lax.axis_size(axis_name)
+    mine = jax.nn.one_hot(index, count, dtype=bool)
+    spread = lax.psum(jnp.where(mine, jnp.stack(states), 0), axis_name)
+    return reduce_states(join, tuple(spread), nothing)

@@ -1,0 +1,97 @@
+"""Derivative rules that keep a few numbers a row for the backward pass, and sum nothing in it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array
+
+from .reduction import AxisName, total
+
+Statistics = Any  # a pytree of `[*batch, 1]` arrays
+Slope = Callable[..., Array]
+
+
+def from_statistics(definition: Callable[..., Array]) -> Callable[[Slope], Slope]:
+    """A function of statistics that were taken before, in place of `definition(axis_name, *args)`.
+
+    The decorated `fn(axis_name, statistics, *args)` forms the same value with no sum over the
+    classes. Its derivatives in `args` are those of the definition, and it has none in the
+    statistics: they have changed with the arguments.
+    """
+
+    def decorate(fn: Slope) -> Slope:
+        given = jax.custom_jvp(fn, nondiff_argnums=(0,))
+
+        @partial(given.defjvp, symbolic_zeros=True)
+        def _(axis_name, primals, tangents):
+            statistics, *args = primals
+            live = _live(tangents[1:])
+
+            def moved(*some):
+                every = list(args)
+                for i, x in zip(live, some, strict=True):
+                    every[i] = x
+                return definition(axis_name, *every)
+
+            value = given(axis_name, statistics, *args)
+            if not live:
+                return value, jnp.zeros_like(value)
+            at, by = (tuple(xs[i] for i in live) for xs in (args, tangents[1:]))
+            return value, jax.jvp(moved, at, by)[1]
+
+        return given
+
+    return decorate
+
+
+def with_slopes(
+    forward: Callable[..., tuple[Array, Statistics]],
+    slopes: tuple[Slope, ...],
+    prepare: tuple[Callable[..., Statistics], ...],
+) -> Callable[..., Array]:
+    """`fn(axis_name, *args)`, the value of `forward`, whose gradient in each argument is a slope.
+
+    `forward(axis_name, *args)` gives the value of each row and statistics. A slope is
+    `slope(axis_name, known, *args)`, where what is known of each row is
+    `prepare(axis_name, statistics, *args)`.
+    """
+
+    @partial(jax.custom_jvp, nondiff_argnums=(0,))
+    def run(axis_name, *args):
+        return forward(axis_name, *args)
+
+    @partial(run.defjvp, symbolic_zeros=True)
+    def _(axis_name, primals, tangents):
+        value, statistics = run(axis_name, *primals)
+        live = _live(tangents)
+        fixed = jax.lax.stop_gradient(primals)
+        known = [prepare[i](axis_name, statistics, *fixed) for i in live]
+
+        def change(known, args, by):
+            rows = zip(live, known, by, strict=True)
+            terms = [slopes[i](axis_name, k, *args) * t for i, k, t in rows]
+            return sum(total(x, axis_name)[..., 0] for x in terms)
+
+        by = tuple(tangents[i] for i in live)
+        moved = jax.checkpoint(change, prevent_cse=False)(known, primals, by)
+        return (value, statistics), (moved, jax.tree.map(jnp.zeros_like, statistics))
+
+    return lambda axis_name, *args: run(axis_name, *args)[0]
+
+
+def as_they_are(axis_name: AxisName, statistics: Statistics, *args: Array) -> Statistics:
+    """What `prepare` is where the statistics are all that a slope needs."""
+    return statistics
+
+
+def _live(tangents: Any) -> list[int]:
+    """Which arguments move; integers do not."""
+    return [
+        i
+        for i, t in enumerate(tangents)
+        if not isinstance(t, SymbolicZero) and t.dtype != jax.dtypes.float0
+    ]
