@@ -2,14 +2,17 @@
 
 import json
 
-import pytest
+from . import table  # first: it sets the environment  # isort: skip
 
-from . import table
+import jax
+import pytest
 
 
 @pytest.fixture(scope="session")
 def budgets():
-    return json.loads(table.BUDGETS.read_text())
+    found = json.loads(table.BUDGETS.read_text())
+    assert jax.__version__ == found["jax"], "the budgets are of another version"
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -180,10 +180,8 @@ class Program:
             return sum(map(self._traffic, i.called))
         if opcode == "fusion":
             return self._fusion(i.called[0], read)
-        if i.opcode == "copy-start":
-            return 2 * sum(read)
-        if opcode in ("slice", "dynamic-slice", "gather", "broadcast"):
-            return 2 * i.bytes if opcode != "broadcast" else i.bytes + sum(read)
+        if opcode in ("slice", "dynamic-slice", "gather"):
+            return 2 * i.bytes
         if opcode == "dynamic-update-slice":
             return 2 * read[1]
         if opcode == "scatter":
@@ -206,16 +204,12 @@ class Program:
         for user in inside.values():
             if array.name not in user.operands:
                 continue
-            if (
-                user.opcode in ("dynamic-slice", "slice", "gather")
-                and user.operands[0] == array.name
-            ):
+            is_sliced = user.operands[0] == array.name
+            if is_sliced and user.opcode in ("dynamic-slice", "slice", "gather"):
                 total += user.bytes
-            elif user.opcode == "dynamic-update-slice" and user.operands[0] == array.name:
-                total += 0.0
             elif user.opcode == "bitcast":
                 total += self._slice_read(inside, user, whole)
-            else:
+            elif not (is_sliced and user.opcode == "dynamic-update-slice"):  # which is in place
                 return whole
         return min(total, whole)
 

@@ -88,8 +88,9 @@ def excess(budgets: dict[str, Any], key: str, row: Row) -> list[str]:
         limit = 1.02 * before + 0.01
         if unit in wanted and before <= wanted[unit]:
             limit = min(limit, wanted[unit])
-        if row[unit] > limit:
-            found.append(f"{key}: {unit} {row[unit]:g}, was {before:g}, limit {limit:g}")
+        now = row.get(unit, math.inf)
+        if now > limit:
+            found.append(f"{key}: {unit} {now:g}, was {before:g}, limit {limit:g}")
     return found
 
 
