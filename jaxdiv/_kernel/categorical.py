@@ -14,8 +14,11 @@ from jaxtyping import Array, Float, Int
 
 from . import divergence, entropy
 from . import softmax as entrywise
-from .reduction import AxisName
-from .rows import widen
+from .reduction import AxisName, widen
+
+
+def _wide(*zs: Array) -> tuple[Array, ...]:
+    return tuple(jnp.broadcast_arrays(*widen(*map(jnp.asarray, zs))))
 
 
 def softmax(z: Float[Array, "*batch v"], *, axis_name: AxisName = None) -> Float[Array, "*batch v"]:
@@ -27,7 +30,7 @@ def softmax(z: Float[Array, "*batch v"], *, axis_name: AxisName = None) -> Float
     >>> print(f"{jax.grad(lambda z: softmax(z)[0])(z)[0]:.3e}")
     2.061e-09
     """
-    return entrywise.softmax(axis_name, *widen(z))
+    return entrywise.softmax(axis_name, *_wide(z))
 
 
 def log_softmax(
@@ -38,7 +41,7 @@ def log_softmax(
     >>> print(f"{log_softmax(jnp.array([0., -20.], jnp.float32))[0]:.3e}")
     -2.061e-09
     """
-    return entrywise.log_softmax(axis_name, *widen(z))
+    return entrywise.log_softmax(axis_name, *_wide(z))
 
 
 def log_ratio(
@@ -53,7 +56,7 @@ def log_ratio(
     >>> print(log_ratio(a, a - 1000))
     [0. 0.]
     """
-    return entrywise.log_ratio(axis_name, *widen(a, b))
+    return entrywise.log_ratio(axis_name, *_wide(a, b))
 
 
 def kl_logits(
@@ -70,7 +73,7 @@ def kl_logits(
     >>> print(f"{kl_logits(a, jnp.zeros(2, jnp.float32)):.4e}")
     1.2500e-11
     """
-    return divergence.kl(axis_name, *widen(a, b))
+    return divergence.kl(axis_name, *jnp.broadcast_arrays(a, b))
 
 
 def cross_entropy_logits(
@@ -84,7 +87,7 @@ def cross_entropy_logits(
     >>> print(f"{cross_entropy_logits(a, a):.3e}")
     4.328e-08
     """
-    return divergence.cross_entropy(axis_name, *widen(a, b))
+    return divergence.cross_entropy(axis_name, *jnp.broadcast_arrays(a, b))
 
 
 def entropy_logits(
@@ -97,7 +100,7 @@ def entropy_logits(
     >>> print(f"{entropy_logits(jnp.array([0., -20.], jnp.float32)):.3e}")
     4.328e-08
     """
-    return entropy.entropy(axis_name, *widen(z))
+    return entropy.entropy(axis_name, jnp.asarray(z))
 
 
 def cross_entropy_labels(
@@ -111,5 +114,5 @@ def cross_entropy_labels(
     >>> print(f"{cross_entropy_labels(jnp.array(0), z):.3e}")
     2.061e-09
     """
-    (z,) = widen(z)
+    z = jnp.asarray(z)
     return entropy.label_loss(axis_name, jnp.broadcast_to(y, z.shape[:-1]), z)

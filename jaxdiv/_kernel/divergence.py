@@ -9,9 +9,9 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from .pairs import Pair, difference, kl_and_pair
-from .reduction import AxisName, total, two_totals
+from .reduction import AxisName, on, total, two_totals
 from .rows import Origin, Row, centred_ratio, centred_score, origin, ratio_from, row, score_from
-from .rules import Statistics, as_they_are, from_statistics, with_slopes
+from .rules import from_statistics, with_slopes
 from .softmax import softmax, softmax_tangent
 
 # The slope in b.
@@ -43,6 +43,11 @@ def _slope_in_q(axis_name: AxisName, pair: Pair, a: Array, b: Array) -> Array:
 # The slope in a.
 
 
+class _Both(NamedTuple):
+    pair: Pair
+    origin: Origin
+
+
 class _Centre(NamedTuple):
     """Where e is 0, the most probable outcome of those shared, and the mean of e."""
 
@@ -65,16 +70,23 @@ def _slope_in_p(e_of, e_from):
         mass = total(p, axis_name)
         return p * (e - total(p * e, axis_name) / jnp.where(mass == 0, 1, mass))
 
-    def prepare(axis_name: AxisName, statistics: Statistics, a: Array, b: Array) -> _Centre:
-        start = origin(axis_name, a, b)
+    def prepare(axis_name: AxisName, statistics: _Both, a: Array, b: Array) -> _Centre:
+        start = on(
+            lambda known, a, b: origin(axis_name, a, b),
+            lambda known, a, b: known,
+            statistics.origin,
+            a,
+            b,
+        )
+        a_row = statistics.pair.a
 
         def terms(statistics, a, b):
             row, start = statistics
             p = weights(row, a, b)
             return p * e_from(start, a, b), p
 
-        moment, mass = two_totals(terms, axis_name, (statistics.a, start), a, b)
-        return _Centre(statistics.a, start, moment / jnp.where(mass == 0, 1, mass))
+        moment, mass = two_totals(terms, axis_name, (a_row, start), a, b)
+        return _Centre(a_row, start, moment / jnp.where(mass == 0, 1, mass))
 
     @from_statistics(definition)
     def slope(axis_name: AxisName, centre: _Centre, a: Array, b: Array) -> Array:
@@ -87,19 +99,23 @@ _ratio_slope, _ratio_centre = _slope_in_p(centred_ratio, ratio_from)
 _score_slope, _score_centre = _slope_in_p(centred_score, score_from)
 
 
-def _kl(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
-    value, pair = kl_and_pair(axis_name, a, b)
-    return jnp.where(pair.a.empty, 0, value)[..., 0], pair
+def _pair_alone(axis_name: AxisName, statistics: _Both, a: Array, b: Array) -> Pair:
+    return statistics.pair
 
 
-def _cross_entropy(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
-    _, pair = kl_and_pair(axis_name, a, b)
+def _kl(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, _Both]:
+    value, pair, start = kl_and_pair(axis_name, a, b)
+    return jnp.where(pair.a.empty, 0, value)[..., 0], _Both(pair, start)
+
+
+def _cross_entropy(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, _Both]:
+    _, pair, start = kl_and_pair(axis_name, a, b)
     p, other = pair.a.probability(a), row(b, axis_name)
     mean = total(p * jnp.where(p == 0, 0, -other.gap(b)[0]), axis_name)
-    return jnp.where(pair.a.empty, 0, other.log_sum + mean)[..., 0], pair
+    return jnp.where(pair.a.empty, 0, other.log_sum + mean)[..., 0], _Both(pair, start)
 
 
-kl = with_slopes(_kl, (_ratio_slope, _slope_in_q), (_ratio_centre, as_they_are))
+kl = with_slopes(_kl, (_ratio_slope, _slope_in_q), (_ratio_centre, _pair_alone))
 cross_entropy = with_slopes(
-    _cross_entropy, (_score_slope, _slope_in_q), (_score_centre, as_they_are)
+    _cross_entropy, (_score_slope, _slope_in_q), (_score_centre, _pair_alone)
 )

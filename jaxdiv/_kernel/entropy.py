@@ -8,8 +8,19 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from .reduction import AxisName, on, total, two_totals
-from .rows import Row, class_index, gap_below_top, row
+from .reduction import AxisName, join_shards, on, reduce_states, total, two_totals
+from .rows import (
+    NOTHING,
+    Row,
+    below,
+    class_index,
+    finished,
+    gap_below_top,
+    join,
+    row,
+    single,
+    states_on_cpu,
+)
 from .rules import as_they_are, from_statistics, with_slopes
 from .softmax import softmax, softmax_tangent
 
@@ -22,15 +33,41 @@ class _Spread(NamedTuple):
     """the mean of max z - z"""
 
 
-def _entropy(axis_name: AxisName, z: Array) -> tuple[Array, _Spread]:
+def _spread_on_cpu(axis_name: AxisName, z: Array) -> _Spread:
     a = row(z, axis_name)
 
     def terms(a, z):
         gap, _, weight = a.gap(z)
         return weight * jnp.where(weight == 0, 0, -gap), weight
 
-    mean = two_totals(terms, axis_name, a, z)[0] / a.sum
-    return (a.log_sum + mean)[..., 0], _Spread(a, mean)
+    return _Spread(a, two_totals(terms, axis_name, a, z)[0] / a.sum)
+
+
+def _spread_on_accelerator(axis_name: AxisName, z: Array) -> _Spread:
+    states = reduce_states(_join_spreads, (*single(z), jnp.zeros_like(z)), (*NOTHING, 0.0))
+    top, others, moment = join_shards(_join_spreads, states, (*NOTHING, 0.0), axis_name)
+    a = finished(top, others)
+    return _Spread(a, moment / a.sum)
+
+
+def _join_spreads(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    """And the sum of (top - z) exp(z - top)."""
+    top, others = join(u[:2], v[:2])
+    first = u[0] >= v[0]
+    more, less = jnp.where(first, u[2], v[2]), jnp.where(first, v[2], u[2])
+    drop, low = below(jnp.minimum(u[0], v[0]), top)
+    scale = jnp.exp(drop) * (1 + low)
+    lower = 1 + jnp.where(first, v[1], u[1])
+    return top, others, more + scale * (less - jnp.where(scale == 0, 0, drop) * lower)
+
+
+def _entropy(axis_name: AxisName, z: Array) -> tuple[Array, _Spread]:
+    on_cpu, elsewhere = (
+        partial(_spread_on_cpu, axis_name),
+        partial(_spread_on_accelerator, axis_name),
+    )
+    spread = on(on_cpu, elsewhere, z)
+    return (spread.row.log_sum + spread.mean)[..., 0], spread
 
 
 def _entropy_slope_definition(axis_name, z):
@@ -61,28 +98,33 @@ def _index(y: Array) -> Array:
     return jnp.where(index.astype(y.dtype) == y, index, -1)[..., None]  # an int64 may have wrapped
 
 
-def _at_label(axis_name: AxisName, y: Array, z: Array) -> Array:
-    """The entry of `z` at the label; NaN where there is none."""
+def _labelled_on_cpu(axis_name: AxisName, index: Array, z: Array) -> tuple[Array, ...]:
+    local = index if axis_name is None else index - lax.axis_index(axis_name) * z.shape[-1]
+    here = (local >= 0) & (local < z.shape[-1])
+    found = jnp.take_along_axis(z, jnp.where(here, local, 0), -1)
+    return *states_on_cpu(z), jnp.where(here, found, 0)
 
-    def gathered(index, z):
-        local = index if axis_name is None else index - lax.axis_index(axis_name) * z.shape[-1]
-        here = (local >= 0) & (local < z.shape[-1])
-        found = jnp.take_along_axis(z, jnp.where(here, local, 0), -1)
-        return jnp.where(here, found, 0), here.astype(z.dtype)
 
-    def compared(index, z):
-        one = class_index(z.shape, axis_name) == index
-        found = jnp.sum(jnp.where(one, z, 0), -1, keepdims=True)
-        return found, jnp.sum(one.astype(z.dtype), -1, keepdims=True)
+def _labelled_on_accelerator(axis_name: AxisName, index: Array, z: Array) -> tuple[Array, ...]:
+    found = jnp.where(class_index(z.shape, axis_name) == index, z, 0)
+    return reduce_states(_join_labelled, (*single(z), found), (*NOTHING, 0.0))
 
-    found, here = on(gathered, compared, _index(y), z)
-    if axis_name is not None:
-        found, here = lax.psum((found, here), axis_name)
-    return jnp.where(here > 0, found, jnp.nan)
+
+def _join_labelled(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    """And the entry at the label."""
+    return *join(u[:2], v[:2]), u[2] + v[2]
 
 
 def _label_loss(axis_name: AxisName, y: Array, z: Array) -> tuple[Array, _Labelled]:
-    a, at_label = row(z, axis_name), _at_label(axis_name, y, z)
+    index = _index(y)
+    on_cpu, elsewhere = (
+        partial(f, axis_name) for f in (_labelled_on_cpu, _labelled_on_accelerator)
+    )
+    states = on(on_cpu, elsewhere, index, z)
+    top, others, found = join_shards(_join_labelled, states, (*NOTHING, 0.0), axis_name)
+    a = finished(top, others)
+    shards = 1 if axis_name is None else lax.axis_size(axis_name)
+    at_label = jnp.where((index >= 0) & (index < shards * z.shape[-1]), found, jnp.nan)
     gap, _, weight = a.gap(at_label)
     rest = jnp.where(gap == 0, a.others, a.sum - weight) / a.sum
     return (a.log_sum - gap)[..., 0], _Labelled(a, rest)

@@ -4,6 +4,7 @@ With $r = \log p/q$, $x = r/2$ and $t = \tanh x$, $p - q = (p + q)\,t$ and
 $p\,(e^{-r} - 1 + r) = (p + q)\,(t x + (x - t))$: neither cancels.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -13,7 +14,18 @@ from jaxtyping import Array, Float
 from .._special.base import horner, log1p, terms
 from .._special.generators import phi
 from .reduction import AxisName, join_shards, on, reduce_states, total, two_totals
-from .rows import NOTHING, Row, below, coarse_states_on_cpu, finished, join, single
+from .rows import (
+    NOTHING,
+    Origin,
+    Row,
+    below,
+    coarse_states_on_cpu,
+    finished,
+    join,
+    join_origins,
+    single,
+    single_origin,
+)
 
 
 def _tanh_coefficients(count: int) -> list[float]:
@@ -87,7 +99,9 @@ def _join_rows(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def _join_pairs(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
-    """And the difference of the two sums, which has digits where they are nearly equal."""
+    """And the difference of the two sums, which has digits where they are nearly equal; and the
+    origin.
+    """
     joined = _join_rows(u, v)
     change = jnp.zeros_like(u[4])
     for side in (u, v):
@@ -97,25 +111,26 @@ def _join_pairs(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]
         gone = (drop_a == -jnp.inf) & (drop_b == -jnp.inf)
         r = jnp.where(gone, 0, (drop_a - drop_b) + (low_a - low_b))
         change = change + (side[4] * in_b - (1 + side[1]) * difference(r, in_a, in_b))
-    return *joined, change
+    return *joined, change, *join_origins(u[5:], v[5:])
 
 
-def _pair_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> Pair:
+def _pair_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Pair, Origin]:
     one, two = single(a), single(b)
-    nothing = (*NOTHING, *NOTHING, 0.0)
-    states = reduce_states(_join_pairs, (*one, *two, one[1] - two[1]), nothing)
+    start = (*one, *two, one[1] - two[1], *single_origin(a, b))
+    nothing = (*NOTHING, *NOTHING, 0.0, -jnp.inf, -jnp.inf)
+    states = reduce_states(_join_pairs, start, nothing)
     states = join_shards(_join_pairs, states, nothing, axis_name)
     pa, pb, change = finished(*states[:2]), finished(*states[2:4]), states[4]
     close = 2 * jnp.abs(change) < jnp.minimum(pa.sum, pb.sum)
-    return _pair(pa, pb, jnp.where(close, change, pa.sum - pb.sum))
+    return _pair(pa, pb, jnp.where(close, change, pa.sum - pb.sum)), Origin(*states[5:])
 
 
-def _kl_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
-    pair = _pair_on_accelerator(axis_name, a, b)
-    return total(kl_terms(*pair.entries(a, b))[0], axis_name), pair
+def _kl_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Origin]:
+    pair, origin = _pair_on_accelerator(axis_name, a, b)
+    return total(kl_terms(*pair.entries(a, b))[0], axis_name), pair, origin
 
 
-def _kl_on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
+def _kl_on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Origin]:
     """The normalisers are corrected by the sums that KL is made of: fewer exponentials."""
     states = (*coarse_states_on_cpu(a), *coarse_states_on_cpu(b))
     states = join_shards(_join_rows, states, (*NOTHING, *NOTHING), axis_name)
@@ -131,18 +146,14 @@ def _kl_on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
     value, excess = (x / pa.sum for x in sums)
     # With r too small by log1p(e), q sums to 1 + e, and the terms to KL + e - log1p(e).
     excess = jnp.where(jnp.abs(excess) < 0.5, excess, 0)
-    return jnp.maximum(value - phi(excess), 0), Pair(pa, pb, rough.shift - log1p(excess))
+    pair = Pair(pa, pb, rough.shift - log1p(excess))
+    nowhere = jnp.full_like(value, -jnp.inf)  # to look for it is another pass
+    return jnp.maximum(value - phi(excess), 0), pair, Origin(nowhere, nowhere)
 
 
-def kl_and_pair(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair]:
-    """KL (of no value where `a` is empty), and what its slopes are made of."""
+def kl_and_pair(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Origin]:
+    """KL (of no value where `a` is empty), and what its slopes are made of.
 
-    def chosen(a, b):
-        return on(
-            lambda a, b: _kl_on_cpu(axis_name, a, b),
-            lambda a, b: _kl_on_accelerator(axis_name, a, b),
-            a,
-            b,
-        )
-
-    return lax.optimization_barrier(chosen(a, b))
+    On a CPU the origin is not sought.
+    """
+    return on(partial(_kl_on_cpu, axis_name), partial(_kl_on_accelerator, axis_name), a, b)

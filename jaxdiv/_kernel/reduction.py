@@ -18,6 +18,14 @@ _BLOCKS = 8  # a multiple of the devices over which the class axis is commonly s
 _PARTS = 16
 
 
+def widen(*xs: Array) -> tuple[Array, ...]:
+    """Floats as float32, or float64 if any is: half precision is exact there."""
+    real = [jnp.issubdtype(x.dtype, jnp.floating) for x in xs]
+    double = any(x.dtype == jnp.float64 for x in xs)
+    dtype = jnp.float64 if double else jnp.float32
+    return tuple(x.astype(dtype) if r else x for x, r in zip(xs, real, strict=True))
+
+
 def on(cpu: Callable[..., Any], accelerator: Callable[..., Any], *args: Any) -> Any:
     """What stands for the platform that is compiled for; the derivatives are the caller's."""
     return lax.platform_dependent(*args, cpu=cpu, default=accelerator)

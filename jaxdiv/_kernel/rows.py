@@ -21,14 +21,6 @@ from .reduction import (
 )
 
 
-def widen(*zs: Array) -> tuple[Array, ...]:
-    """Broadcasts and widens to float32, or to float64 if any is: half precision is exact there."""
-    arrays = [jnp.asarray(z) for z in zs]
-    double = any(z.dtype == jnp.float64 for z in arrays)
-    dtype = jnp.float64 if double else jnp.float32
-    return tuple(jnp.broadcast_arrays(*(z.astype(dtype) for z in arrays)))
-
-
 def class_index(shape: tuple[int, ...], axis_name: AxisName) -> Array:
     """The index of each class, counted over all shards."""
     index = lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
@@ -79,7 +71,7 @@ NOTHING = (-jnp.inf, -1.0)
 
 def single(z: Array) -> tuple[Array, Array]:
     """The state of one entry: nothing where it is masked."""
-    return z, jnp.where(z == -jnp.inf, -1, 0).astype(z.dtype)
+    return z, -(z == -jnp.inf).astype(z.dtype)
 
 
 def join(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -106,7 +98,7 @@ def coarse_states_on_cpu(z: Array) -> tuple[Array, ...]:
     return reduce_states(join, (top[..., 0], others), NOTHING)
 
 
-def _states_on_cpu(z: Array) -> tuple[Array, ...]:
+def states_on_cpu(z: Array) -> tuple[Array, ...]:
     z = blocks(z)
     top = jnp.max(z, -1, keepdims=True)
 
@@ -125,8 +117,8 @@ def _states(z: Array) -> tuple[Array, ...]:
 
 def row(z: Float[Array, "*batch v"], axis_name: AxisName) -> Row:
     """Top and others of each row, in one round."""
-    states = join_shards(join, on(_states_on_cpu, _states, z), NOTHING, axis_name)
-    return lax.optimization_barrier(finished(*states))
+    states = join_shards(join, on(states_on_cpu, _states, z), NOTHING, axis_name)
+    return finished(*states)
 
 
 def finished(top: Array, others: Array) -> Row:
@@ -171,6 +163,16 @@ def origin(axis_name: AxisName, a: Array, b: Array) -> Origin:
     key = _shared(a, b)
     top = largest(key, axis_name)
     return Origin(top, largest(jnp.where(key == top, b, -jnp.inf), axis_name))
+
+
+def single_origin(a: Array, b: Array) -> tuple[Array, Array]:
+    key = _shared(a, b)
+    return key, jnp.where(key == -jnp.inf, -jnp.inf, b)
+
+
+def join_origins(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    other = jnp.where(u[0] > v[0], u[1], v[1])
+    return jnp.maximum(u[0], v[0]), jnp.where(u[0] == v[0], jnp.maximum(u[1], v[1]), other)
 
 
 def ratio_from(start: Origin, a: Array, b: Array) -> Array:

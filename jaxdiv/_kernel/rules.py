@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
-from .reduction import AxisName, total
+from .reduction import AxisName, total, widen
 
 Statistics = Any  # a pytree of `[*batch, 1]` arrays
 Slope = Callable[..., Array]
@@ -57,21 +57,26 @@ def with_slopes(
 
     `forward(axis_name, *args)` gives the value of each row and statistics. A slope is
     `slope(axis_name, known, *args)`, where what is known of each row is
-    `prepare(axis_name, statistics, *args)`.
+    `prepare(axis_name, statistics, *args)`. All but `fn` see wide arguments: what is kept for a
+    backward pass is the narrow ones.
     """
 
     @partial(jax.custom_jvp, nondiff_argnums=(0,))
     def run(axis_name, *args):
-        return forward(axis_name, *args)
+        return forward(axis_name, *widen(*args))
 
     @partial(run.defjvp, symbolic_zeros=True)
     def _(axis_name, primals, tangents):
         value, statistics = run(axis_name, *primals)
         live = _live(tangents)
-        fixed = jax.lax.stop_gradient(primals)
-        known = [prepare[i](axis_name, statistics, *fixed) for i in live]
+        fixed = jax.lax.stop_gradient(widen(*primals))
+        # Lest exponentials be shared between the passes, and so be written out.
+        apart = jax.lax.optimization_barrier(statistics)
+        known = [prepare[i](axis_name, apart, *fixed) for i in live]
+        known = jax.lax.optimization_barrier(known)
 
         def change(known, args, by):
+            args, by = widen(*args), widen(*by)
             rows = zip(live, known, by, strict=True)
             terms = [slopes[i](axis_name, k, *args) * t for i, k, t in rows]
             return sum(total(x, axis_name)[..., 0] for x in terms)

@@ -16,6 +16,7 @@ from .._kernel.categorical import (
     kl_logits,
     log_ratio,
 )
+from .base import widen
 from .bernoulli import Bernoulli, as_classes
 from .bernoulli import log_ratio as bernoulli_log_ratio
 from .discrete import AbstractDiscrete, Labels, Logits, Masses, Probs
@@ -79,6 +80,13 @@ def _both_scores(p: Logits, q: Logits) -> tuple[Array, ...]:
     return tuple(jnp.broadcast_arrays(*_one_dtype(p.scores(), q.scores())))
 
 
+def _narrow_scores(*operands: Logits) -> tuple[Array, ...]:
+    """As they were given where nothing is done to them: the kernels widen them as they read."""
+    plain = all(d.where is None and d.temperature is None for d in operands)
+    scores = [jnp.asarray(d.values) if plain else d.scores() for d in operands]
+    return tuple(z if jnp.issubdtype(z.dtype, jnp.floating) else widen(z) for z in scores)
+
+
 def _ratio_of_masses(p: Array, q: Array, log_p: Array, log_q: Array) -> Array:
     """Where the two are near, from their difference, which is exact."""
     p, q, log_p, log_q = _one_dtype(p, q, log_p, log_q)
@@ -90,17 +98,19 @@ def _ratio_of_masses(p: Array, q: Array, log_p: Array, log_q: Array) -> Array:
 
 @rule(KL, Logits, Logits)
 def _(functional, p, q):
-    return kl_logits(*_both_scores(p, q), axis_name=_axis_name(p, q))
+    _num_classes(p, q)
+    return kl_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
 
 
 @rule(Entropy, Logits)
 def _(functional, p):
-    return entropy_logits(p.scores(), axis_name=p.axis_name)
+    return entropy_logits(*_narrow_scores(p), axis_name=p.axis_name)
 
 
 @rule(CrossEntropy, Logits, Logits)
 def _(functional, p, q):
-    return cross_entropy_logits(*_both_scores(p, q), axis_name=_axis_name(p, q))
+    _num_classes(p, q)
+    return cross_entropy_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
 
 
 @rule(KL, Labels, Logits)  # the entropy of a label is zero
@@ -113,7 +123,9 @@ def _(functional, p, q):
     local = _num_classes(p, q) if shards == 1 else q.num_outcomes
     skip, bad = p.ignored(), p.out_of_range(int(local or 0) * shards)
     y = jnp.where(skip | bad, 0, p.values)
-    scores = jnp.broadcast_to(q.scores(), (*jnp.broadcast_shapes(y.shape, q.batch_shape), local))
+    scores = jnp.broadcast_to(
+        _narrow_scores(q)[0], (*jnp.broadcast_shapes(y.shape, q.batch_shape), local)
+    )
     y = jnp.broadcast_to(y, scores.shape[:-1])
     loss = cross_entropy_labels(y, scores, axis_name=q.axis_name)
     return jnp.where(skip, 0.0, jnp.where(bad, jnp.nan, loss))
