@@ -14,14 +14,19 @@ import pytest
 from . import two_processes
 from .budgets import sharded
 
-WITH_GRADIENT = ("entropy", "cross entropy", "kl", "js 0.5", "label cross entropy")
+CASES = {
+    "some with gradients": ("entropy", "cross entropy", "kl", "js 0.5", "label cross entropy"),
+    "values": [name for name in sharded.MENU if name != "chernoff"],  # whose search is in rounds
+}
 
 
-@pytest.mark.parametrize("how", sharded.HOW)
-@pytest.mark.parametrize("gradient", [False, True], ids=["all values", "some gradients"])
-def test_split_class_axis_exchanges_rows_in_few_rounds(gradient, how):
-    """Many functionals in one program; tests/budgets has each, with its gradient."""
-    names = WITH_GRADIENT if gradient else tuple(sharded.MENU)
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [("some with gradients", how) for how in sharded.HOW] + [("values", "shard_map")],
+)
+def test_split_class_axis_exchanges_rows_in_few_rounds(case, how):
+    """Many functionals in one program; tests/budgets has each, with its gradient, both ways."""
+    names, gradient = CASES[case], case != "values"
     program = sharded.compiled(jax.devices()[:8], names, how, gradient=gradient)
     rounds, largest, _ = sharded.exchanged(program)
     budgets = json.loads((Path(__file__).parent / "budgets/budgets.json").read_text())
