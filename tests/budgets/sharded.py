@@ -25,6 +25,8 @@ MENU: dict[str, Any] = {
     f.name: f if f.arity == 2 else lambda p, q, f=f: f(q, None) for f in FUNCTIONALS
 }
 MENU["label cross entropy"] = lambda p, q: jd.cross_entropy(jd.labels(jnp.arange(ROWS)), q)
+# Held to budgets: one of each kind of program.
+HELD = ("entropy", "cross entropy", "kl", "js 0.5", "renyi 0.25", "label cross entropy")
 HOW = ("jit", "shard_map")
 
 

@@ -34,8 +34,10 @@ def device_count(device: str) -> int:
 def keys(device: str) -> list[str]:
     """All rows of a device: DEVICE/DTYPE/MEASURE/MODE, or on eight of them DEVICE/HOW/MEASURE."""
     if device_count(device) == 8:
-        return [f"{device}/{how}/{name}" for how in sharded.HOW for name in sharded.MENU]
-    return [f"{device}/{t}/{name}" for t in programs.DTYPES for name in programs.names()]
+        return [f"{device}/{how}/{name}" for how in sharded.HOW for name in sharded.HELD]
+    # Of the other TPUs, whose compiler is the same, KL will do.
+    names = [n for n in programs.names() if device not in ("v6e", "v5p") or n.startswith("kl")]
+    return [f"{device}/{t}/{name}" for t in programs.DTYPES for name in names]
 
 
 def measure(key: str) -> Row:
