@@ -40,6 +40,7 @@ from ._estimator.gradients import Score as Score
 from ._estimator.gradients import StickTheLanding as StickTheLanding
 from ._estimator.monte_carlo import FixedDraws as FixedDraws
 from ._estimator.monte_carlo import MonteCarlo as MonteCarlo
+from ._estimator.one_pass import OnePass as OnePass
 from ._estimator.quadrature import Quadrature as Quadrature
 from ._fit.constraint import unconstrain as unconstrain
 from ._fit.fit import fit as fit

@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from .pairs import Pair, difference, kl_and_pair
-from .reduction import AxisName, on, total, two_totals
-from .rows import Origin, Row, centred_ratio, centred_score, origin, ratio_from, row, score_from
+from .reduction import AxisName, total, two_totals
+from .rows import Origin, Row, centred_ratio, centred_score, ratio_from, row, score_from, sought
 from .rules import from_statistics, with_slopes
 from .softmax import softmax, softmax_tangent
 
@@ -20,7 +21,7 @@ from .softmax import softmax, softmax_tangent
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _difference(axis_name, a, b):
     """$q - p$; 0 if no outcome is left in `a`."""
-    return _slope_in_q(axis_name, kl_and_pair(axis_name, a, b)[1], a, b)
+    return difference_slope(axis_name, kl_and_pair(axis_name, a, b)[1], a, b)
 
 
 @partial(_difference.defjvp, symbolic_zeros=True)
@@ -36,19 +37,19 @@ def _(axis_name, primals, tangents):
 
 
 @from_statistics(_difference)
-def _slope_in_q(axis_name: AxisName, pair: Pair, a: Array, b: Array) -> Array:
+def difference_slope(axis_name: AxisName, pair: Pair, a: Array, b: Array) -> Array:
     return jnp.where(pair.a.empty, 0, difference(*pair.entries(a, b)))
 
 
 # The slope in a.
 
 
-class _Both(NamedTuple):
+class Both(NamedTuple):
     pair: Pair
     origin: Origin
 
 
-class _Centre(NamedTuple):
+class Centre(NamedTuple):
     """Where e is 0, the most probable outcome of those shared, and the mean of e."""
 
     a: Row
@@ -70,52 +71,49 @@ def _slope_in_p(e_of, e_from):
         mass = total(p, axis_name)
         return p * (e - total(p * e, axis_name) / jnp.where(mass == 0, 1, mass))
 
-    def prepare(axis_name: AxisName, statistics: _Both, a: Array, b: Array) -> _Centre:
-        start = on(
-            lambda known, a, b: origin(axis_name, a, b),
-            lambda known, a, b: known,
-            statistics.origin,
-            a,
-            b,
-        )
-        a_row = statistics.pair.a
+    def centre(axis_name: AxisName, both: Both, a: Array, b: Array) -> Centre:
+        both = lax.optimization_barrier(both)
+        start = sought(axis_name, both.origin, a, b)
 
         def terms(statistics, a, b):
             row, start = statistics
             p = weights(row, a, b)
             return p * e_from(start, a, b), p
 
-        moment, mass = two_totals(terms, axis_name, (a_row, start), a, b)
-        return _Centre(a_row, start, moment / jnp.where(mass == 0, 1, mass))
+        moment, mass = two_totals(terms, axis_name, (both.pair.a, start), a, b)
+        return Centre(both.pair.a, start, moment / jnp.where(mass == 0, 1, mass))
+
+    def prepare(axis_name, live, both, a, b):
+        return [both.pair if i else centre(axis_name, both, a, b) for i in live]
 
     @from_statistics(definition)
-    def slope(axis_name: AxisName, centre: _Centre, a: Array, b: Array) -> Array:
+    def slope(axis_name: AxisName, centre: Centre, a: Array, b: Array) -> Array:
         return weights(centre.a, a, b) * (e_from(centre.origin, a, b) - centre.mean)
 
     return slope, prepare
 
 
-_ratio_slope, _ratio_centre = _slope_in_p(centred_ratio, ratio_from)
-_score_slope, _score_centre = _slope_in_p(centred_score, score_from)
+ratio_slope, prepare_ratio = _slope_in_p(centred_ratio, ratio_from)
+_score_slope, _score_prepare = _slope_in_p(centred_score, score_from)
 
 
-def _pair_alone(axis_name: AxisName, statistics: _Both, a: Array, b: Array) -> Pair:
-    return statistics.pair
+def _statistics(axis_name, live, a, b):
+    return kl_and_pair(axis_name, a, b, (0,) if 0 in live else ())
 
 
-def _kl(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, _Both]:
-    value, pair, start = kl_and_pair(axis_name, a, b)
-    return jnp.where(pair.a.empty, 0, value)[..., 0], _Both(pair, start)
+def _kl(axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array) -> tuple[Array, Both]:
+    value, pair, (start, _) = _statistics(axis_name, live, a, b)
+    return jnp.where(pair.a.empty, 0, value)[..., 0], Both(pair, start)
 
 
-def _cross_entropy(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, _Both]:
-    _, pair, start = kl_and_pair(axis_name, a, b)
+def _cross_entropy(
+    axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array
+) -> tuple[Array, Both]:
+    _, pair, (start, _) = _statistics(axis_name, live, a, b)
     p, other = pair.a.probability(a), row(b, axis_name)
     mean = total(p * jnp.where(p == 0, 0, -other.gap(b)[0]), axis_name)
-    return jnp.where(pair.a.empty, 0, other.log_sum + mean)[..., 0], _Both(pair, start)
+    return jnp.where(pair.a.empty, 0, other.log_sum + mean)[..., 0], Both(pair, start)
 
 
-kl = with_slopes(_kl, (_ratio_slope, _slope_in_q), (_ratio_centre, _pair_alone))
-cross_entropy = with_slopes(
-    _cross_entropy, (_score_slope, _slope_in_q), (_score_centre, _pair_alone)
-)
+kl = with_slopes(_kl, (ratio_slope, difference_slope), prepare_ratio)
+cross_entropy = with_slopes(_cross_entropy, (_score_slope, difference_slope), _score_prepare)

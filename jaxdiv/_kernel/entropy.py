@@ -61,7 +61,7 @@ def _join_spreads(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ..
     return top, others, more + scale * (less - jnp.where(scale == 0, 0, drop) * lower)
 
 
-def _entropy(axis_name: AxisName, z: Array) -> tuple[Array, _Spread]:
+def _entropy(axis_name: AxisName, live: tuple[int, ...], z: Array) -> tuple[Array, _Spread]:
     on_cpu, elsewhere = (
         partial(_spread_on_cpu, axis_name),
         partial(_spread_on_accelerator, axis_name),
@@ -81,7 +81,7 @@ def _entropy_slope(axis_name: AxisName, spread: _Spread, z: Array) -> Array:
     return -weight / spread.row.sum * (jnp.where(z == -jnp.inf, 0, gap) + spread.mean)
 
 
-entropy = with_slopes(_entropy, (_entropy_slope,), (as_they_are,))
+entropy = with_slopes(_entropy, (_entropy_slope,), as_they_are)
 
 
 # Cross-entropy of integer labels.
@@ -115,7 +115,9 @@ def _join_labelled(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, .
     return *join(u[:2], v[:2]), u[2] + v[2]
 
 
-def _label_loss(axis_name: AxisName, y: Array, z: Array) -> tuple[Array, _Labelled]:
+def _label_loss(
+    axis_name: AxisName, live: tuple[int, ...], y: Array, z: Array
+) -> tuple[Array, _Labelled]:
     index = _index(y)
     on_cpu, elsewhere = (
         partial(f, axis_name) for f in (_labelled_on_cpu, _labelled_on_accelerator)
@@ -133,7 +135,7 @@ def _label_loss(axis_name: AxisName, y: Array, z: Array) -> tuple[Array, _Labell
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _excess(axis_name, y, z):
     """p, less 1 at the label."""
-    return _label_slope(axis_name, _label_loss(axis_name, y, z)[1], y, z)
+    return _label_slope(axis_name, _label_loss(axis_name, (), y, z)[1], y, z)
 
 
 @_excess.defjvp
@@ -148,4 +150,4 @@ def _label_slope(axis_name: AxisName, labelled: _Labelled, y: Array, z: Array) -
     return jnp.where(one, -labelled.rest, labelled.row.probability(z))
 
 
-label_loss = with_slopes(_label_loss, (_label_slope, _label_slope), (as_they_are, as_they_are))
+label_loss = with_slopes(_label_loss, (_label_slope, _label_slope), as_they_are)

@@ -39,7 +39,7 @@ def _tanh_coefficients(count: int) -> list[float]:
 _TANH = _tanh_coefficients(18)
 
 
-def _tanh_parts(x: Array) -> tuple[Array, Array]:
+def tanh_parts(x: Array) -> tuple[Array, Array]:
     r"""$\tanh x$ and $x - \tanh x$, relatively accurate, for $|x| \le 1/2$."""
     square = x * x
     rest = x * square * horner(square, [-c for c in _TANH[1 : terms(x, 9, 18)]])
@@ -49,7 +49,7 @@ def _tanh_parts(x: Array) -> tuple[Array, Array]:
 def difference(r: Array, p: Array, q: Array) -> Array:
     """$q - p$."""
     near = jnp.abs(r) < 1
-    t, _ = _tanh_parts(jnp.where(near, 0.5 * r, 0))
+    t, _ = tanh_parts(jnp.where(near, 0.5 * r, 0))
     return jnp.where(near, -(p + q) * t, q - p)
 
 
@@ -57,7 +57,7 @@ def kl_terms(r: Array, p: Array, q: Array) -> tuple[Array, Array]:
     """$p r - p + q$ and $q - p$."""
     near = jnp.abs(r) < 1
     x = jnp.where(near, 0.5 * r, 0)
-    t, rest = _tanh_parts(x)
+    t, rest = tanh_parts(x)
     less = jnp.where(near, -(p + q) * t, q - p)
     far = (q - p) + p * jnp.where(p == 0, 0, r)
     return jnp.where(near, (p + q) * (t * x + rest), far), less
@@ -88,6 +88,9 @@ class Pair(NamedTuple):
         return r, weight_a / self.a.sum, weight_b / self.b.sum
 
 
+KLAndPair = tuple[Array, Pair, tuple[Origin, Origin]]
+
+
 def _pair(a: Row, b: Row, change: Array) -> Pair:
     """`change` is the sum of `a` less that of `b`."""
     shift = log1p(jnp.maximum(change, 0) / b.sum) - log1p(jnp.maximum(-change, 0) / a.sum)
@@ -98,11 +101,13 @@ def _join_rows(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
     return *join(u[:2], v[:2]), *join(u[2:4], v[2:4])
 
 
-def _join_pairs(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+def join_pairs(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
     """And the difference of the two sums, which has digits where they are nearly equal; and the
-    origin.
+    origins.
     """
     joined = _join_rows(u, v)
+    pairs = (join_origins(u[i : i + 2], v[i : i + 2]) for i in range(5, len(u), 2))
+    origins = [x for pair in pairs for x in pair]
     change = jnp.zeros_like(u[4])
     for side in (u, v):
         drop_a, low_a = below(side[0], joined[0])
@@ -111,26 +116,50 @@ def _join_pairs(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]
         gone = (drop_a == -jnp.inf) & (drop_b == -jnp.inf)
         r = jnp.where(gone, 0, (drop_a - drop_b) + (low_a - low_b))
         change = change + (side[4] * in_b - (1 + side[1]) * difference(r, in_a, in_b))
-    return *joined, change, *join_origins(u[5:], v[5:])
+    return *joined, change, *origins
 
 
-def _pair_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Pair, Origin]:
+JOINED = (*NOTHING, *NOTHING, 0.0)
+
+
+def single_pair(a: Array, b: Array, sides: tuple[int, ...]) -> tuple[Array, ...]:
+    """The state of one entry, with the origins of these sides."""
     one, two = single(a), single(b)
-    start = (*one, *two, one[1] - two[1], *single_origin(a, b))
-    nothing = (*NOTHING, *NOTHING, 0.0, -jnp.inf, -jnp.inf)
-    states = reduce_states(_join_pairs, start, nothing)
-    states = join_shards(_join_pairs, states, nothing, axis_name)
+    origins = [x for i in sides for x in single_origin(*((a, b), (b, a))[i])]
+    return *one, *two, one[1] - two[1], *origins
+
+
+def pair_of(states: tuple[Array, ...]) -> Pair:
+    """From the joined state, without the origins."""
     pa, pb, change = finished(*states[:2]), finished(*states[2:4]), states[4]
     close = 2 * jnp.abs(change) < jnp.minimum(pa.sum, pb.sum)
-    return _pair(pa, pb, jnp.where(close, change, pa.sum - pb.sum)), Origin(*states[5:])
+    return _pair(pa, pb, jnp.where(close, change, pa.sum - pb.sum))
 
 
-def _kl_on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Origin]:
-    pair, origin = _pair_on_accelerator(axis_name, a, b)
-    return total(kl_terms(*pair.entries(a, b))[0], axis_name), pair, origin
+def _pair_on_accelerator(
+    axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array
+) -> tuple[Pair, tuple[Origin, Origin]]:
+    nothing = (*JOINED, *(2 * len(sides) * (-jnp.inf,)))
+    states = reduce_states(join_pairs, single_pair(a, b, sides), nothing)
+    states = join_shards(join_pairs, states, nothing, axis_name)
+    found = {i: Origin(*states[5 + 2 * k : 7 + 2 * k]) for k, i in enumerate(sides)}
+    nowhere = _nowhere(states[4])
+    return pair_of(states[:5]), (found.get(0, nowhere), found.get(1, nowhere))
 
 
-def _kl_on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Origin]:
+def _nowhere(like: Array) -> Origin:
+    """An origin that was not sought."""
+    return Origin(jnp.full_like(like, -jnp.inf), jnp.full_like(like, -jnp.inf))
+
+
+def _kl_on_accelerator(
+    axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array
+) -> KLAndPair:
+    pair, origins = _pair_on_accelerator(axis_name, sides, a, b)
+    return total(kl_terms(*pair.entries(a, b))[0], axis_name), pair, origins
+
+
+def _kl_on_cpu(axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array) -> KLAndPair:
     """The normalisers are corrected by the sums that KL is made of: fewer exponentials."""
     states = (*coarse_states_on_cpu(a), *coarse_states_on_cpu(b))
     states = join_shards(_join_rows, states, (*NOTHING, *NOTHING), axis_name)
@@ -147,13 +176,15 @@ def _kl_on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Or
     # With r too small by log1p(e), q sums to 1 + e, and the terms to KL + e - log1p(e).
     excess = jnp.where(jnp.abs(excess) < 0.5, excess, 0)
     pair = Pair(pa, pb, rough.shift - log1p(excess))
-    nowhere = jnp.full_like(value, -jnp.inf)  # to look for it is another pass
-    return jnp.maximum(value - phi(excess), 0), pair, Origin(nowhere, nowhere)
+    origins = _nowhere(value), _nowhere(value)  # to look for them is another pass
+    return jnp.maximum(value - phi(excess), 0), pair, origins
 
 
-def kl_and_pair(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Pair, Origin]:
-    """KL (of no value where `a` is empty), and what its slopes are made of.
+def kl_and_pair(axis_name: AxisName, a: Array, b: Array, sides: tuple[int, ...] = ()) -> KLAndPair:
+    """KL (of no value where `a` is empty), and what slopes in `a` and `b` are made of.
 
-    On a CPU the origin is not sought.
+    `sides` says whether the origins of `a` (0) and of `b` (1) are wanted; on a CPU they are not
+    sought.
     """
-    return on(partial(_kl_on_cpu, axis_name), partial(_kl_on_accelerator, axis_name), a, b)
+    cpu, accelerator = (partial(f, axis_name, sides) for f in (_kl_on_cpu, _kl_on_accelerator))
+    return on(cpu, accelerator, a, b)

@@ -81,13 +81,20 @@ def two_totals(
     def on_cpu(statistics, *xs):
         statistics = jax.tree.map(lambda s: s[..., None, :], statistics)
         sums = two_sums_on_cpu(terms, statistics, *(blocks(x) for x in xs))
-        return tuple(jnp.sum(x, -1, keepdims=True) for x in sums)
+        return jnp.sum(sums[0], -1, keepdims=True), jnp.sum(sums[1], -1, keepdims=True)
 
-    def elsewhere(statistics, *xs):
+    def on_gpu(statistics, *xs):
         both = jnp.sum(lax.complex(*terms(statistics, *xs)), -1, keepdims=True)
         return both.real, both.imag
 
-    sums = on(on_cpu, elsewhere, statistics, *xs)
+    def elsewhere(statistics, *xs):
+        one, two = terms(statistics, *xs)
+        return jnp.sum(one, -1, keepdims=True), jnp.sum(two, -1, keepdims=True)
+
+    # A complex sum is one reduction to the compiler of a GPU, which does not fuse two of one array.
+    sums: Any = lax.platform_dependent(
+        statistics, *xs, cpu=on_cpu, cuda=on_gpu, rocm=on_gpu, default=elsewhere
+    )
     return sums if axis_name is None else lax.psum(sums, axis_name)
 
 

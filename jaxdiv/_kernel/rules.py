@@ -51,46 +51,47 @@ def from_statistics(definition: Callable[..., Array]) -> Callable[[Slope], Slope
 def with_slopes(
     forward: Callable[..., tuple[Array, Statistics]],
     slopes: tuple[Slope, ...],
-    prepare: tuple[Callable[..., Statistics], ...],
+    prepare: Callable[..., list[Statistics]],
 ) -> Callable[..., Array]:
     """`fn(axis_name, *args)`, the value of `forward`, whose gradient in each argument is a slope.
 
-    `forward(axis_name, *args)` gives the value of each row and statistics. A slope is
-    `slope(axis_name, known, *args)`, where what is known of each row is
-    `prepare(axis_name, statistics, *args)`. All but `fn` see wide arguments: what is kept for a
-    backward pass is the narrow ones.
+    `forward(axis_name, live, *args)` gives the value of each row and statistics, `live` being the
+    arguments in which slopes are wanted. A slope is `slope(axis_name, known, *args)`, where what is
+    known of each row, for every live argument, is `prepare(axis_name, live, statistics, *args)`.
+    All but `fn` see wide arguments: what is kept for a backward pass is the narrow ones.
     """
 
-    @partial(jax.custom_jvp, nondiff_argnums=(0,))
-    def run(axis_name, *args):
-        return forward(axis_name, *widen(*args))
+    @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+    def run(axis_name, live, *args):
+        return forward(axis_name, live, *widen(*args))
 
     @partial(run.defjvp, symbolic_zeros=True)
-    def _(axis_name, primals, tangents):
-        value, statistics = run(axis_name, *primals)
-        live = _live(tangents)
+    def _(axis_name, live, primals, tangents):
+        moving = tuple(_live(tangents))
+        live = tuple(sorted({*live, *moving}))
+        value, statistics = run(axis_name, live, *primals)
         fixed = jax.lax.stop_gradient(widen(*primals))
         # Lest exponentials be shared between the passes, and so be written out.
-        apart = jax.lax.optimization_barrier(statistics)
-        known = [prepare[i](axis_name, apart, *fixed) for i in live]
-        known = jax.lax.optimization_barrier(known)
+        known = jax.lax.optimization_barrier(prepare(axis_name, moving, statistics, *fixed))
 
         def change(known, args, by):
             args, by = widen(*args), widen(*by)
-            rows = zip(live, known, by, strict=True)
+            rows = zip(moving, known, by, strict=True)
             terms = [slopes[i](axis_name, k, *args) * t for i, k, t in rows]
             return sum(total(x, axis_name)[..., 0] for x in terms)
 
-        by = tuple(tangents[i] for i in live)
+        by = tuple(tangents[i] for i in moving)
         moved = jax.checkpoint(change, prevent_cse=False)(known, primals, by)
         return (value, statistics), (moved, jax.tree.map(jnp.zeros_like, statistics))
 
-    return lambda axis_name, *args: run(axis_name, *args)[0]
+    return lambda axis_name, *args: run(axis_name, (), *args)[0]
 
 
-def as_they_are(axis_name: AxisName, statistics: Statistics, *args: Array) -> Statistics:
+def as_they_are(
+    axis_name: AxisName, live: tuple[int, ...], statistics: Statistics, *args: Array
+) -> list[Statistics]:
     """What `prepare` is where the statistics are all that a slope needs."""
-    return statistics
+    return [statistics for _ in live]
 
 
 def _live(tangents: Any) -> list[int]:

@@ -7,13 +7,16 @@ from jaxtyping import Array
 from .._estimator.rules import rule
 from .._functional.base import Pair, ratio_of_logs
 from .._functional.entropies import CrossEntropy, Entropy
+from .._functional.f_divergences import JensenShannon
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
 from .._kernel.categorical import (
     cross_entropy_labels,
     cross_entropy_logits,
     entropy_logits,
+    jensen_shannon_logits,
     kl_logits,
+    kl_logits_one_pass,
     log_ratio,
 )
 from .base import widen
@@ -100,6 +103,20 @@ def _ratio_of_masses(p: Array, q: Array, log_p: Array, log_q: Array) -> Array:
 def _(functional, p, q):
     _num_classes(p, q)
     return kl_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
+
+
+def kl_in_one_pass(p: Logits, q: Logits) -> Array:
+    """The KL divergence of logits, read once."""
+    _num_classes(p, q)
+    return kl_logits_one_pass(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
+
+
+@rule(JensenShannon, Logits, Logits)
+def _(functional, p, q):
+    if not (isinstance(functional.weight, float) and functional.weight == 0.5):
+        return functional.integrate(align(p, q))
+    _num_classes(p, q)
+    return jensen_shannon_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
 
 
 @rule(Entropy, Logits)
