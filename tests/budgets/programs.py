@@ -29,16 +29,18 @@ def _label_cross_entropy(y, z):
     return jd.cross_entropy(jd.labels(y), jd.logits(z))
 
 
+def _kl_one_pass(a, b):
+    return jd.kl(jd.logits(a), jd.logits(b), estimator=jd.OnePass())
+
+
 # The last argument is the student's.
 MEASURES: dict[str, tuple[Any, str]] = {
     "kl": (_kl, "ab"),
     "jensen_shannon": (_jensen_shannon, "ab"),
     "entropy": (_entropy, "z"),
     "label cross_entropy": (_label_cross_entropy, "yz"),
+    "kl OnePass": (_kl_one_pass, "ab"),
 }
-if hasattr(jd, "OnePass"):
-    one_pass: Any = {"estimator": getattr(jd, "OnePass")()}  # noqa: B009
-    MEASURES["kl OnePass"] = (lambda a, b: jd.kl(jd.logits(a), jd.logits(b), **one_pass), "ab")
 
 
 def _mean(f):
