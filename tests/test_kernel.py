@@ -1,5 +1,6 @@
 """The categorical kernels against 140 digits: values, gradients and second derivatives."""
 
+from contextlib import contextmanager
 from functools import cache
 from math import ceil
 
@@ -9,14 +10,21 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+import jaxdiv as jd
 from jaxdiv import _kernel as kernel
 from jaxdiv._kernel import (
     cross_entropy_labels,
     cross_entropy_logits,
+    entropy,
     entropy_logits,
+    jensen_shannon,
     kl_logits,
     log_ratio,
     log_softmax,
+    one_pass,
+    pairs,
+    reduction,
+    rows,
     softmax,
 )
 
@@ -122,9 +130,22 @@ def derivatives(f, second):
     return run
 
 
+@contextmanager
+def as_on_accelerators():
+    """What is chosen for accelerators runs on this platform as well."""
+    modules = [entropy, jensen_shannon, one_pass, pairs, rows, reduction]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules:
+            patch.setattr(module, "on", lambda cpu, accelerator, *args: accelerator(*args))
+        yield
+
+
 @cache
-def measured(dtype, size):
+def measured(dtype, size, accelerated=False):
     """Errors in ulp: {quantity: [(error, case)]}; and what must hold of every result."""
+    if accelerated:
+        with as_on_accelerators():
+            return measured.__wrapped__(dtype, size)
     repeats, second = SIZES[dtype, size]
     rng = np.random.default_rng(0)
     names, a, b = rounded(dtype, size, repeats)
@@ -203,6 +224,37 @@ def test_accuracy(dtype, size, what):
             continue
         attained = np.quantile([error for error, _ in errors], [0.5, 0.99, 1.0])
         assert (attained <= budget).all(), (order, attained, max(errors))
+
+
+@pytest.mark.parametrize("what", QUANTITIES)
+def test_accuracy_of_what_accelerators_run(what):
+    found = measured("float32", 10, accelerated=True)
+    for order, budget in BUDGET.items():
+        errors = found[what, order]
+        attained = np.quantile([error for error, _ in errors], [0.5, 0.99, 1.0])
+        assert (attained <= budget).all(), (order, attained, max(errors))
+
+
+def test_one_pass_on_accelerators():
+    """Its value has the digits of a difference of numbers of order one, its gradient all."""
+    names, a, b = rounded("float32", 10, 1)
+
+    def run(a, b):
+        by = jd.OnePass()
+        return jax.vmap(
+            jax.value_and_grad(lambda a, b: jd.kl(jd.logits(a), jd.logits(b), estimator=by), (0, 1))
+        )(a, b)
+
+    with as_on_accelerators():
+        value, slopes = jax.tree.map(np.asarray, jax.jit(run)(a, b))
+    for i, name in enumerate(names):
+        want = oracle.Pair(a[i], b[i])
+        assert value[i] >= 0
+        if np.isfinite(float(want.value)):
+            size = 1 + float(max(abs(r) for r in want.r))
+            assert abs(value[i] - float(want.value)) < 1e-6 * size, name
+        for got, slope in zip(slopes, want.gradient, strict=True):
+            assert oracle.norm_error(got[i], slope, np.float32) < 16, name
 
 
 def test_number_of_cases():
