@@ -20,7 +20,7 @@ import numpy as np
 import jaxdiv as jd
 from jaxdiv._api import evaluate as evaluate_one
 from jaxdiv._estimator.exact import has_closed_form
-from jaxdiv._operand.discrete import AbstractDiscrete
+from jaxdiv._operand.discrete import AbstractDiscrete, Logits
 
 from .families import FAMILIES, Family
 from .oracle import ZERO, Softmax, exact
@@ -321,6 +321,8 @@ class Estimator:
         operands = (p, q)[: functional.arity]
         if isinstance(self.value, jd.Enumerate):
             return isinstance(p, AbstractDiscrete)
+        if isinstance(self.value, jd.OnePass):
+            return isinstance(p, Logits) and isinstance(functional.value, jd.KL)
         if isinstance(self.value, jd.Exact):
             return has_closed_form(functional.value, *operands)
         if self.draws:
@@ -335,10 +337,12 @@ class Estimator:
 
 
 CLASSES = Family("classes", lambda rng, dtype: jd.probs(jnp.asarray(simplex(rng, (5,)), dtype)))
+SCORES = Family("scores", lambda rng, dtype: jd.logits(jnp.asarray(rng.normal(size=5), dtype)))
 CLOSED_FORM = Estimator("closed form", jd.Exact(), family=FAMILIES[0])
 ESTIMATORS = [
     CLOSED_FORM,
     Estimator("enumerate", jd.Enumerate(), family=CLASSES),
+    Estimator("one pass", jd.OnePass(), family=SCORES),
     Estimator("quadrature", jd.Quadrature()),
     Estimator("quadrature of order 12", jd.Quadrature(12)),
     Estimator("fresh draws", jd.MonteCarlo(4000), draws=True),
