@@ -95,7 +95,7 @@ def test_second_derivatives_are_not_nan(name):
 
 def test_padding_is_zero_with_zero_slope():
     empty = jnp.array(EMPTY)
-    used = [f for f in registry.DISTINCT if f.arity == 2]
+    used = [f for f in registry.DISTINCT if f.arity == 2][::2]
 
     def values(z):
         return registry.evaluate(used, jd.logits(z), jd.logits(empty))

@@ -186,12 +186,11 @@ def test_batches():
 def test_draws_of_batches_that_broadcast():
     """Classes, and mixtures whose weights alone are batched."""
     rng = np.random.default_rng(0)
-    for shape_p, shape_q in (((), (3,)), ((3, 1), (4,)), ((1,), (3,))):
-        p, q = (jd.logits(jnp.asarray(rng.normal(size=(*s, 5)))) for s in (shape_p, shape_q))
-        e = jd.estimate(jd.KL(), p, q, jd.FixedDraws(20_000, gradient=jd.Score()))
-        want = jd.kl(p, q)
-        assert e.value.shape == want.shape
-        assert (abs(e.value - want) < 4.5 * e.standard_error).all()
+    p, q = (jd.logits(jnp.asarray(rng.normal(size=s))) for s in ((3, 1, 5), (4, 5)))
+    e = jd.estimate(jd.KL(), p, q, jd.FixedDraws(5000, gradient=jd.Score()))
+    want = jd.kl(p, q)
+    assert e.value.shape == want.shape
+    assert (abs(e.value - want) < 4.5 * e.standard_error).all()
     weights = jd.probs(jnp.array([[0.5, 0.5], [0.2, 0.8], [1.0, 0.0]]))
     p = jd.Mixture(weights, (jd.Normal(0.0, 1.0), jd.Normal(1.0, 2.0)))
     assert p.sample(jr.key(0), (4,)).shape == (4, 3)

@@ -36,7 +36,7 @@ SIZES = {
     # are taken
     ("float32", 2): (3, True),
     ("float32", 10): (3, True),
-    ("float32", 100): (1, True),
+    ("float32", 100): (1 / 2, True),
     ("float32", 1000): (1 / 2, False),
     ("bfloat16", 10): (1, False),
     ("float64", 3): (3, True),
