@@ -135,6 +135,17 @@ class AbstractDivergence(AbstractFunctional):
     """A functional of two operands: never negative, and zero where they are equal."""
 
 
+class AbstractDecomposable(AbstractDivergence):
+    """A divergence that is a sum over the outcomes."""
+
+    @abc.abstractmethod
+    def nodes(self, pair: Pair) -> Float[Array, "*batch n"]:
+        """The term of each outcome, of which no other outcome counts."""
+
+    def integrate(self, pair):
+        return pair.total(self.nodes(pair))
+
+
 def no_average(functional: AbstractFunctional) -> TypeError:
     """The error of a functional that is no function of a mean over draws."""
     return TypeError(

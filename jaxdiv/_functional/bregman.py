@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .base import AbstractDivergence, no_average
+from .base import AbstractDecomposable, no_average
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
-class Bregman(AbstractDivergence):
+class Bregman(AbstractDecomposable):
     r"""$B_\phi(P, Q) = \sum \phi(p) - \phi(q) - \phi'(q)\,(p - q)$ (Bregman 1967).
 
     For a convex $\phi$ of one mass: the squared Euclidean distance for $\phi(x) = x^2$, the
@@ -42,7 +42,7 @@ class Bregman(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         p, q, d = pair.p, pair.q, pair.difference
         positive = (p > 0) & (q > 0)
         near = positive & (abs(d) <= 0.5 * jnp.minimum(p, q))
@@ -55,7 +55,7 @@ class Bregman(AbstractDivergence):
             mean = mean + 0.5 * float(weight) * (1 - t) * _each(curvature, y + t * step)
         apart = _each(self.generator, x) - _each(self.generator, y) - _each(slope, y) * (x - y)
         inside = jnp.where(near, step * step * mean, jnp.where(positive, apart, 0.0))
-        return pair.total(jnp.where(positive, inside, self._with_zero(p, q)))
+        return jnp.where(positive, inside, self._with_zero(p, q))
 
     def _with_zero(self, p, q):
         """A term in which one of the masses is zero, or both."""
@@ -89,4 +89,4 @@ class Bregman(AbstractDivergence):
 
 
 def _each(fn: Callable[[Array], Array], x: Array) -> Array:
-    return jax.vmap(fn)(x.ravel()).reshape(x.shape)
+    return jnp.vectorize(fn)(x)

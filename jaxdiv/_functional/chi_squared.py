@@ -5,11 +5,11 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from .._special import expm1, tanh
-from .base import AbstractDivergence
+from .base import AbstractDecomposable
 from .f_divergences import ChiSquared
 
 
-class NeymanChiSquared(AbstractDivergence):
+class NeymanChiSquared(AbstractDecomposable):
     r"""Neyman's $\chi^2_N(P \| Q) = \sum (p - q)^2 / p$: Pearson's, of $Q$ and $P$ (Neyman 1949).
 
     Infinite where $q > 0 = p$; a term is $p$ where $q = 0$.
@@ -26,8 +26,8 @@ class NeymanChiSquared(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
-        return ChiSquared().integrate(pair.swapped)
+    def nodes(self, pair):
+        return ChiSquared().nodes(pair.swapped)
 
     def terms(self, draws):
         return jnp.zeros_like(draws.r)
@@ -43,7 +43,7 @@ class NeymanChiSquared(AbstractDivergence):
         return evaluate(ChiSquared(), q, p)
 
 
-class TriangularDiscrimination(AbstractDivergence):
+class TriangularDiscrimination(AbstractDecomposable):
     r"""$\Delta(P, Q) = \sum (p - q)^2 / (p + q)$, in $[0, 2]$ (Topsoe 2000).
 
     Half of it is Le Cam's divergence, and the square root of it is a metric. Where one mass is zero
@@ -61,13 +61,13 @@ class TriangularDiscrimination(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         # (p - q)/(p + q), at a zero from the masses: their slopes are finite there, that of r not.
         either = jnp.isinf(pair.r)
         total = pair.p + pair.q
         share = (pair.p - pair.q) / jnp.where(either & (total > 0), total, 1.0)
         share = jnp.where(either, share, tanh(0.5 * pair.finite_r))
-        return pair.total(pair.difference * share)
+        return pair.difference * share
 
     def terms(self, draws):
         return 2 * tanh(0.5 * draws.r)

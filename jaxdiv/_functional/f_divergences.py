@@ -10,14 +10,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from .._special import expm1, js_kernel, psi, tanh
-from .base import AbstractDivergence, Pair
+from .._special import expm1, js_kernel, psi, quotient, tanh
+from .base import AbstractDecomposable, Pair
+from .growth import outgrowth
 from .renyi import Renyi
 
-_APART = 40.0  # nats: of two masses so far apart one is nothing beside the other
 
-
-class TotalVariation(AbstractDivergence):
+class TotalVariation(AbstractDecomposable):
     r"""$\mathrm{TV}(P, Q) = \frac12 \sum |p - q|$, in $[0, 1]$; a metric.
 
     Kinked where $p = q$: the derivative there is reported as 0.
@@ -33,10 +32,10 @@ class TotalVariation(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         # The derivative of `abs` at 0 is 1 in JAX.
         sign = lax.stop_gradient(jnp.sign(pair.difference))
-        return pair.total(0.5 * sign * pair.difference)
+        return 0.5 * sign * pair.difference
 
     def terms(self, draws):
         return jax.nn.relu(-expm1(-draws.r))
@@ -51,7 +50,7 @@ class TotalVariation(AbstractDivergence):
         return None
 
 
-class SquaredHellinger(AbstractDivergence):
+class SquaredHellinger(AbstractDecomposable):
     r"""$H^2(P, Q) = \frac12 \sum (\sqrt p - \sqrt q)^2$, in $[0, 1]$.
 
     Its square root is a metric. Where one mass is zero a term is half the other.
@@ -67,12 +66,12 @@ class SquaredHellinger(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         more = pair.finite_r > 0
         root = expm1(0.5 * jnp.where(more, -pair.finite_r, pair.finite_r))
         inside = 0.5 * jnp.where(more, pair.p, pair.q) * root * root
         outside = jnp.where(pair.p_is_zero, pair.q, pair.p)
-        return pair.total(jnp.where(jnp.isinf(pair.r), 0.5 * outside, inside))
+        return jnp.where(jnp.isinf(pair.r), 0.5 * outside, inside)
 
     def terms(self, draws):
         return -expm1(-0.5 * draws.r)
@@ -87,7 +86,7 @@ class SquaredHellinger(AbstractDivergence):
         return -expm1(-0.5 * evaluate(Renyi(0.5), *operands))
 
 
-class ChiSquared(AbstractDivergence):
+class ChiSquared(AbstractDecomposable):
     r"""Pearson's $\chi^2(P \| Q) = \sum (p - q)^2 / q$ (Pearson 1900).
 
     Infinite where $p > 0 = q$; a term is $q$ where $p = 0$. Neyman's is `chi_squared(q, p)`.
@@ -103,17 +102,17 @@ class ChiSquared(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         difference = jnp.where(pair.q_is_zero, 0.0, pair.difference)
         # At p = 0 the ratio p/q - 1 is taken from the masses: its slope is finite, that of r not.
-        at_zero = difference / jnp.where(pair.p_is_zero, pair.q, 1.0)
-        apart = pair.finite_r > _APART
+        safe = jnp.where(pair.p_is_zero & (pair.q > 0), pair.q, 1.0)
+        at_zero = quotient(jnp.where(pair.p_is_zero, difference, 0.0), safe)
+        apart = pair.finite_r > 1
         ratio = jnp.where(pair.p_is_zero, at_zero, expm1(jnp.where(apart, 0.0, pair.finite_r)))
-        # p^2 / q is left, in a logarithm that has a meaning where a mass is flushed to zero.
-        exponent = jnp.where(apart, pair.log_p + pair.finite_r, 0.0)
-        infinite = pair.q_is_zero | (exponent > _log_max(exponent.dtype))
-        far = jnp.where(infinite, jnp.inf, jnp.exp(jnp.where(infinite, 0.0, exponent)))
-        return pair.total(jnp.where(infinite | apart, far, difference * ratio))
+        outgrown, infinite = outgrowth(pair, 1.0, 0.0, apart)
+        far = outgrown - 2 * pair.p + pair.q
+        value = jnp.where(apart, far, difference * ratio)
+        return jnp.where(infinite | pair.q_is_zero, jnp.inf, value)
 
     def terms(self, draws):
         return expm1(draws.r)
@@ -128,7 +127,7 @@ class ChiSquared(AbstractDivergence):
         return expm1(evaluate(Renyi(2.0), *operands))
 
 
-class JensenShannon(AbstractDivergence):
+class JensenShannon(AbstractDecomposable):
     r"""$\mathrm{JS}_\beta(P, Q) = \beta\,\mathrm{KL}(P\|M) + (1-\beta)\,\mathrm{KL}(Q\|M)$.
 
     $M = \beta P + (1 - \beta) Q$ (Lin 1991), in nats; at most the entropy of
@@ -157,7 +156,7 @@ class JensenShannon(AbstractDivergence):
                 "divergence is 0; for its limit per unit weight use KL."
             )
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         beta = jnp.asarray(self.weight, pair.p.dtype)
         r = pair.finite_r
         zero = jnp.where(pair.p_is_zero, 0.0, -beta * jnp.log(beta) * pair.p)
@@ -166,7 +165,7 @@ class JensenShannon(AbstractDivergence):
             inside = _balanced(pair, r)
         else:
             inside = _skewed(pair, r, beta)
-        return pair.total(jnp.where(jnp.isinf(pair.r), zero, inside))
+        return jnp.where(jnp.isinf(pair.r), zero, inside)
 
     def terms(self, draws):
         beta = jnp.asarray(self.weight, draws.r.dtype)
@@ -213,7 +212,7 @@ def _non_negative(mass: Array, log_ratio: Array, reference: Array) -> Array:
     return jnp.where(near, mass * psi(small), mass * log_ratio - mass + reference)
 
 
-class FDivergence(AbstractDivergence):
+class FDivergence(AbstractDecomposable):
     r"""$D_f(P, Q) = \sum q\, f(p / q)$ for a convex $f$ with $f(1) = 0$ (Csiszar 1967).
 
     The sum is taken of $q\,(f(u) - f'(1)(u - 1))$, $u = p/q$: equal where both are normalised, and
@@ -243,7 +242,7 @@ class FDivergence(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         slope = self._slope(pair.r.dtype)
         value, low, high = self._of_ratio(pair.finite_r)
         # q f(u) where p < q, and p f(u) / u elsewhere: neither overflows before its value does.
@@ -260,7 +259,7 @@ class FDivergence(AbstractDivergence):
         if math.isfinite(zero_q):
             zero_q = pair.p * (zero_q - slope)
         inside = jnp.where(pair.q_is_zero | high, zero_q, inside)
-        return pair.total(jnp.where(pair.p_is_zero | low, zero_p, inside))
+        return jnp.where(pair.p_is_zero | low, zero_p, inside)
 
     def terms(self, draws):
         # f(u) / u, with the control variate f'(1) (1 - 1/u), whose mean is zero.

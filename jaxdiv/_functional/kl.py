@@ -3,26 +3,12 @@
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from .._special import psi
-from .base import AbstractDivergence, Pair
+from .base import AbstractDecomposable
 
 
-def kl_integrand(pair: Pair) -> Array:
-    r"""$p\,(e^{-r} - 1 + r)$ where that is meant, which is $p r - p + q$: never negative."""
-    r = pair.finite_r
-    if pair.complete:
-        near = abs(r) < 1
-        far = jnp.where(near, 0.0, pair.p * r - pair.p + pair.q)
-        inside = jnp.where(near, pair.p * psi(jnp.where(near, r, 0.0)), far)
-        inside = jnp.where(pair.p_is_zero, pair.q, inside)
-    else:
-        inside = jnp.where(pair.p_is_zero, 0.0, pair.p * r)
-    return jnp.where(pair.q_is_zero, jnp.inf, inside)
-
-
-class KL(AbstractDivergence):
+class KL(AbstractDecomposable):
     r"""$\mathrm{KL}(P \| Q) = E_P[\log p - \log q]$ (Kullback & Leibler 1951), in nats.
 
     $0 \log 0 = 0$; infinite where $p > 0 = q$. Over complete pairs it is summed as
@@ -40,8 +26,16 @@ class KL(AbstractDivergence):
     linear_in_r: ClassVar[bool] = True
     needs_normalized: ClassVar[bool] = False
 
-    def integrate(self, pair):
-        return pair.total(kl_integrand(pair))
+    def nodes(self, pair):
+        r = pair.finite_r
+        if pair.complete:
+            near = abs(r) < 1
+            far = jnp.where(near, 0.0, pair.p * r - pair.p + pair.q)
+            inside = jnp.where(near, pair.p * psi(jnp.where(near, r, 0.0)), far)
+            inside = jnp.where(pair.p_is_zero, pair.q, inside)
+        else:
+            inside = jnp.where(pair.p_is_zero, 0.0, pair.p * r)
+        return jnp.where(pair.q_is_zero, jnp.inf, inside)
 
     def terms(self, draws):
         return draws.r
@@ -56,7 +50,7 @@ class KL(AbstractDivergence):
         return None
 
 
-class Jeffreys(AbstractDivergence):
+class Jeffreys(AbstractDecomposable):
     r"""$J(P, Q) = \mathrm{KL}(P \| Q) + \mathrm{KL}(Q \| P)$ (Jeffreys 1946), in nats.
 
     Infinite where exactly one of the two is zero. Not the Jensen-Shannon divergence.
@@ -72,9 +66,9 @@ class Jeffreys(AbstractDivergence):
     linear_in_r: ClassVar[bool] = False
     needs_normalized: ClassVar[bool] = True
 
-    def integrate(self, pair):
+    def nodes(self, pair):
         one_sided = pair.p_is_zero | pair.q_is_zero
-        return pair.total(jnp.where(one_sided, jnp.inf, pair.difference * pair.finite_r))
+        return jnp.where(one_sided, jnp.inf, pair.difference * pair.finite_r)
 
     def terms(self, draws):
         return draws.r

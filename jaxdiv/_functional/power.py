@@ -7,33 +7,30 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from .._special import expm1, expm1_over, renyi_node
-from .base import AbstractDivergence, Draws, Pair
+from .._special import expm1, expm1_over, quotient, renyi_node
+from .base import AbstractDecomposable, Draws, Pair
+from .growth import outgrowth
 from .renyi import Renyi, scaled
 
-_APART = 40.0  # nats: a power so much larger than the masses is alone
 
+def power_nodes(pair: Pair, order: Any) -> Float[Array, "*batch n"]:
+    r"""The terms of $S_a \ge 0$, for real $a$: $\mathrm{KL}(P\|Q)$ at 1, $\mathrm{KL}(Q\|P)$ at 0.
 
-def power_sum(pair: Pair, order: ArrayLike) -> Float[Array, "*batch"]:
-    r"""$S_a \ge 0$ for real $a$: $\mathrm{KL}(P\|Q)$ at 1 and $\mathrm{KL}(Q\|P)$ at 0.
-
-    Its terms are $[ap + (1-a)q - p^a q^{1-a}] / a(1-a)$. Infinite where $p > 0 = q$ if $a \ge 1$,
+    They are $[ap + (1-a)q - p^a q^{1-a}] / a(1-a)$. Infinite where $p > 0 = q$ if $a \ge 1$,
     and where $q > 0 = p$ if $a \le 0$.
     """
     a = jnp.asarray(order, pair.r.dtype)
-    r, upper = pair.finite_r, pair.finite_r > 0
-    # Where the power outgrows the masses it is all: from its logarithm, lest it overflow first.
-    growth = jnp.where(upper, a - 1, a) * r
-    apart = growth > _APART
-    exponent = jnp.where(apart, jnp.where(upper, pair.log_p, pair.log_q) + growth, 0.0)
-    infinite = exponent > math.log(float(jnp.finfo(r.dtype).max))
+    r = pair.finite_r
+    # Where the power outgrows the masses their ratio has the digits, and their logarithms have not.
+    apart = (jnp.where(r > 0, a - 1, a) * r > 1.5) & (abs(r) > 1)
+    outgrown, infinite = outgrowth(pair, order - 1, -order, apart)
     infinite = infinite | (pair.q_is_zero & (a >= 1)) | (pair.p_is_zero & (a <= 0))
     scale = jnp.where((a > 1) | (a < 0), a * (a - 1), 1.0)
-    far = jnp.exp(jnp.where(infinite, 0.0, exponent)) / scale
+    far = (outgrown - a * pair.p - (1 - a) * pair.q) / scale
     near = renyi_node(pair.p, pair.q, jnp.where(infinite | apart, 0.0, pair.r), a)
     near = near + _at_zero(pair.p, pair.q, pair.p_is_zero, a)
     near = near + _at_zero(pair.q, pair.p, pair.q_is_zero, 1 - a)
-    return pair.total(jnp.where(infinite, jnp.inf, jnp.where(apart, far, near)))
+    return jnp.where(infinite, jnp.inf, jnp.where(apart, far, near))
 
 
 def _at_zero(p: Array, q: Array, p_is_zero: Array, a: Array) -> Array:
@@ -41,7 +38,7 @@ def _at_zero(p: Array, q: Array, p_is_zero: Array, a: Array) -> Array:
     here = p_is_zero & (q > 0)
     steep, curved = here & (a > 1), here & (a >= 2)
     linear = jnp.where(steep, p, 0.0) / jnp.where(a > 1, 1 - a, 1.0)
-    ratio = jnp.where(curved, p / jnp.where(here, q, 1.0), 0.0)
+    ratio = quotient(jnp.where(curved, p, 0.0), jnp.where(here, q, 1.0))
     order = jnp.where(a >= 2, a, 2.0)
     return linear + jnp.where(curved, q, 0.0) * ratio**order / (order * (order - 1))
 
@@ -88,7 +85,7 @@ def _from_renyi(value: Array, order: ArrayLike) -> Array:
     return jnp.where(disjoint, limit, expm1_over(a - 1, value) / a)
 
 
-class CressieRead(AbstractDivergence):
+class CressieRead(AbstractDecomposable):
     r"""$\frac{1}{\lambda(\lambda+1)} \sum p\,[(p/q)^\lambda - 1]$ (Cressie & Read 1984).
 
     $\mathrm{KL}(P\|Q)$ at $\lambda = 0$ and $\mathrm{KL}(Q\|P)$ at $-1$, their limits; half of
@@ -116,8 +113,8 @@ class CressieRead(AbstractDivergence):
     def __check_init__(self):
         _check_finite("power", self.power)
 
-    def integrate(self, pair):
-        return power_sum(pair, self.power + 1)
+    def nodes(self, pair):
+        return power_nodes(pair, self.power + 1)
 
     def terms(self, draws):
         return power_terms(draws, self.power + 1)
@@ -132,7 +129,7 @@ class CressieRead(AbstractDivergence):
         return power_of_renyi(evaluate, self.power + 1, *operands)
 
 
-class AmariAlpha(AbstractDivergence):
+class AmariAlpha(AbstractDecomposable):
     r"""$\frac{4}{1 - \alpha^2} \left(1 - \sum p^{(1-\alpha)/2} q^{(1+\alpha)/2}\right)$.
 
     In the convention of Amari & Nagaoka (2000): $\mathrm{KL}(P\|Q)$ at $\alpha = -1$ and
@@ -162,8 +159,8 @@ class AmariAlpha(AbstractDivergence):
     def _order(self) -> ArrayLike:
         return (1 - self.alpha) / 2
 
-    def integrate(self, pair):
-        return power_sum(pair, self._order)
+    def nodes(self, pair):
+        return power_nodes(pair, self._order)
 
     def terms(self, draws):
         return power_terms(draws, self._order)
@@ -178,7 +175,7 @@ class AmariAlpha(AbstractDivergence):
         return power_of_renyi(evaluate, self._order, *operands)
 
 
-class Tsallis(AbstractDivergence):
+class Tsallis(AbstractDecomposable):
     r"""$\frac{1}{q - 1} \left(\sum p^q Q^{1-q} - 1\right)$, of order $q$ (Tsallis 1998).
 
     $\mathrm{KL}(P\|Q)$ at order 1, its limit. Infinite where $p > 0 = q$ if the order is at least
@@ -204,8 +201,8 @@ class Tsallis(AbstractDivergence):
         if isinstance(self.order, (int, float)) and not 0 < self.order < math.inf:
             raise ValueError(f"order must be positive and finite, got {self.order}.")
 
-    def integrate(self, pair):
-        return jnp.asarray(self.order, pair.r.dtype) * power_sum(pair, self.order)
+    def nodes(self, pair):
+        return jnp.asarray(self.order, pair.r.dtype) * power_nodes(pair, self.order)
 
     def terms(self, draws):
         return jnp.asarray(self.order, draws.r.dtype) * power_terms(draws, self.order)

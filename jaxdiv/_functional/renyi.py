@@ -88,16 +88,30 @@ def renyi_of(pair: Pair, order: Float[Array, "*batch"]) -> Float[Array, "*batch"
     top = jnp.where(jnp.isinf(top), 0.0, top)
     affinity = pair.total(jnp.exp(shared - top[..., None]))
     empty = pair.maximum(pair.p + pair.q) == 0  # padding: masked on both sides
-    disjoint = (affinity <= 0) & ~empty
-    log_affinity = jnp.log(jnp.where(affinity > 0, affinity, 1.0)) + top
-    # Where p^a q^(1 - a) sums to about 1, the rest of it is summed instead.
-    small = ~disjoint & (abs(log_affinity) < 0.4) | (order == 1)
+    log_affinity = jnp.where(affinity > 0, jnp.log(jnp.where(affinity > 0, affinity, 1)), -jnp.inf)
+    log_affinity = jnp.where(empty, 0.0, log_affinity + top)
+    small = _is_small(log_affinity, order)
     r = jnp.where(small[..., None] & ~(pair.q_is_zero & (each >= 1)), pair.r, 0.0)
-    near = renyi_link(pair.total(renyi_node(pair.p, pair.q, r, each)), order)
-    far = log_affinity / jnp.where(small, 1.0, order - 1)
-    steep = (order >= 1) & (pair.maximum(pair.q_is_zero.astype(r.dtype)) > 0)
-    value = jnp.where(small, near, jnp.where(disjoint, jnp.inf, far))
-    return value + jnp.where(steep, jnp.inf, 0.0)
+    rest = pair.total(renyi_node(pair.p, pair.q, r, each))
+    lost = pair.maximum(pair.q_is_zero.astype(r.dtype)) > 0
+    return renyi_from(log_affinity, rest, lost, order)
+
+
+def _is_small(log_affinity: Array, order: Array) -> Array:
+    """Where p^a q^(1 - a) sums to about 1, the rest of it is summed instead."""
+    return (abs(log_affinity) < 0.4) | (order == 1)
+
+
+def renyi_from(log_affinity: Array, rest: Array, lost: Array, order: Array) -> Array:
+    r"""From $\log A$, $A = \sum p^a q^{1-a}$, and $(1 - A) / a(1-a)$, which counts if it is small.
+
+    $A$ is 0 for disjoint supports; `lost` is where there is a $p > 0 = q$.
+    """
+    small, disjoint = _is_small(log_affinity, order), log_affinity == -jnp.inf
+    near = renyi_link(jnp.where(small, rest, 0.0), order)
+    apart = jnp.where(small | disjoint, 0.0, log_affinity)
+    far = jnp.where(disjoint, jnp.inf, apart / jnp.where(small, 1.0, order - 1))
+    return jnp.where(small, near, far) + jnp.where((order >= 1) & lost, jnp.inf, 0.0)
 
 
 def _support(pair: Pair) -> Float[Array, "*batch"]:

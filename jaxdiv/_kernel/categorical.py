@@ -8,12 +8,15 @@ inputs, and each derivative is taken relative to the most probable outcome, with
 digits at a point mass.
 """
 
+from collections.abc import Callable
+
 import jax  # noqa: F401
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from . import divergence, entropy, jensen_shannon, one_pass
+from . import affinity, decomposable, divergence, entropy, jensen_shannon, one_pass
 from . import softmax as entrywise
+from .decomposable import Entries
 from .reduction import AxisName, widen
 
 
@@ -115,6 +118,43 @@ def jensen_shannon_logits(
     3.1250e-12
     """
     return jensen_shannon.jensen_shannon(axis_name, *jnp.broadcast_arrays(a, b))
+
+
+def log_affinity_logits(
+    a: Float[Array, "*batch v"],
+    b: Float[Array, "*batch v"],
+    order: float,
+    *,
+    axis_name: AxisName = None,
+) -> Float[Array, "*batch"]:
+    r"""$\log \sum p^a q^{1-a}$, $a$ = `order`, for $p$ = softmax(a), $q$ = softmax(b), in nats.
+
+    Of the outcomes that both have; -inf where there are none. Few digits where $p$ is near $q$.
+
+    >>> a = jnp.array([0., 20.], jnp.float32)
+    >>> print(f"{log_affinity_logits(a, -a, 0.5):.4f}")
+    -9.3069
+    """
+    return affinity.log_affinity(order)(axis_name, *jnp.broadcast_arrays(a, b))
+
+
+def decomposable_logits(
+    nodes: Callable[[Entries], Float[Array, "*batch v"]],
+    a: Float[Array, "*batch v"],
+    b: Float[Array, "*batch v"],
+    *,
+    axis_name: AxisName = None,
+) -> Float[Array, "*batch"]:
+    r"""The sum over the classes of `nodes(entries)`, for $p$ = softmax(a), $q$ = softmax(b).
+
+    `nodes` is entrywise, differentiable in each of the entries, and closes over no tracer.
+
+    >>> a = jnp.array([0., 1e-3], jnp.float32)
+    >>> affinity = decomposable_logits(lambda e: jnp.sqrt(e.p * e.q), a, jnp.zeros(2, jnp.float32))
+    >>> print(f"{affinity:.4f}")
+    1.0000
+    """
+    return decomposable.decomposable(nodes)(axis_name, *jnp.broadcast_arrays(a, b))
 
 
 def entropy_logits(

@@ -1,24 +1,31 @@
 """`align`: the one place that knows logits, probabilities, temperatures and masks."""
 
+import math
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
 from .._estimator.rules import rule
-from .._functional.base import Pair, ratio_of_logs
+from .._functional.base import AbstractDecomposable, Pair, ratio_of_logs
 from .._functional.entropies import CrossEntropy, Entropy
 from .._functional.f_divergences import JensenShannon
 from .._functional.kl import KL
-from .._functional.renyi import Renyi
+from .._functional.renyi import Renyi, renyi_from
 from .._kernel.categorical import (
+    Entries,
     cross_entropy_labels,
     cross_entropy_logits,
+    decomposable_logits,
     entropy_logits,
     jensen_shannon_logits,
     kl_logits,
     kl_logits_one_pass,
+    log_affinity_logits,
     log_ratio,
 )
+from .._special import log_quotient, renyi_node
 from .base import widen
 from .bernoulli import Bernoulli, as_classes
 from .bernoulli import log_ratio as bernoulli_log_ratio
@@ -38,7 +45,7 @@ def align(p: AbstractDiscrete, q: AbstractDiscrete) -> Pair:
     if isinstance(p, Logits) and isinstance(q, Logits):
         r = log_ratio(*_both_scores(p, q), axis_name=_axis_name(p, q))
     elif isinstance(p, Probs | Masses) and isinstance(q, Probs | Masses):
-        r = _ratio_of_masses(mass_p, mass_q, log_p, log_q)
+        r = log_quotient(*_one_dtype(mass_p, mass_q))
     elif isinstance(p, Bernoulli) and isinstance(q, Bernoulli):
         r = bernoulli_log_ratio(p, q)
     else:
@@ -90,15 +97,6 @@ def _narrow_scores(*operands: Logits) -> tuple[Array, ...]:
     return tuple(z if jnp.issubdtype(z.dtype, jnp.floating) else widen(z) for z in scores)
 
 
-def _ratio_of_masses(p: Array, q: Array, log_p: Array, log_q: Array) -> Array:
-    """Where the two are near, from their difference, which is exact."""
-    p, q, log_p, log_q = _one_dtype(p, q, log_p, log_q)
-    near = (abs(p - q) <= 0.5 * q) & (q > 0)
-    safe_p, safe_q = jnp.where(near, p, 1.0), jnp.where(near, q, 1.0)
-    close = jnp.log1p((safe_p - safe_q) / safe_q)
-    return jnp.where(near, close, ratio_of_logs(log_p, log_q))
-
-
 @rule(KL, Logits, Logits)
 def _(functional, p, q):
     _num_classes(p, q)
@@ -111,10 +109,54 @@ def kl_in_one_pass(p: Logits, q: Logits) -> Array:
     return kl_logits_one_pass(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
 
 
+@rule(AbstractDecomposable, Logits, Logits)
+def decomposable(functional: AbstractDecomposable, p: Logits, q: Logits) -> Array:
+    """Any sum over the classes."""
+
+    def nodes(entries):
+        return functional.nodes(Pair(*entries))
+
+    _num_classes(p, q)
+    a, b = _narrow_scores(p, q)
+    entry = jnp.zeros(1, jnp.result_type(*(widen(z) for z in (a, b))))
+    _, traced = jax.closure_convert(nodes, Entries(*5 * (entry,)))
+    if traced:  # an order, a weight, or what a generator closes over: it is differentiated too
+        return functional.integrate(align(p, q))
+    return decomposable_logits(nodes, a, b, axis_name=_axis_name(p, q))
+
+
+@rule(Renyi, Logits, Logits)
+def _(functional, p, q):
+    order = functional.order
+    if not (isinstance(order, (int, float)) and 0 < order < math.inf):
+        return functional.integrate(align(p, q))
+
+    def nodes(e):
+        # Where one term is more than its sum may be, the sum does not count.
+        within = e.log_q + jnp.where(jnp.isinf(e.r), 0.0, order * e.r) < 1
+        kept = within & ~((e.r == jnp.inf) & (order >= 1))
+        return renyi_node(e.p, e.q, jnp.where(kept, e.r, 0.0), order)
+
+    _num_classes(p, q)
+    a, b = jnp.broadcast_arrays(*_narrow_scores(p, q))
+    axis_name = _axis_name(p, q)
+    rest = decomposable_logits(nodes, a, b, axis_name=axis_name)
+    log_affinity = log_affinity_logits(a, b, order, axis_name=axis_name)
+    masked_a, masked_b = a == -jnp.inf, b == -jnp.inf
+    lost, some = (_any(x, axis_name) for x in (~masked_a & masked_b, ~masked_a | ~masked_b))
+    log_affinity = jnp.where(some, log_affinity, 0.0)
+    return renyi_from(log_affinity, rest, lost, jnp.asarray(order, rest.dtype))
+
+
+def _any(x: Array, axis_name: str | None) -> Array:
+    local = jnp.any(x, -1)
+    return local if axis_name is None else lax.pmax(local, axis_name)
+
+
 @rule(JensenShannon, Logits, Logits)
 def _(functional, p, q):
     if not (isinstance(functional.weight, float) and functional.weight == 0.5):
-        return functional.integrate(align(p, q))
+        return decomposable(functional, p, q)
     _num_classes(p, q)
     return jensen_shannon_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
 

@@ -10,6 +10,7 @@ import jax.random as jr
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 from .._kernel.categorical import log_softmax, softmax
+from .._special import log_mass
 from .base import AbstractOperand, Check, Shape, field, only_stratum, widen
 from .validation import check_under_checked
 
@@ -37,16 +38,16 @@ class AbstractDiscrete(AbstractOperand):
 
     def log_prob(self, x: Int[Array, "..."]) -> Float[Array, "..."]:
         r"""$\log p(x)$ at integer outcomes `x` of shape `[..., *batch]`."""
-        log_mass = self.log_mass(None)
-        shape = jnp.broadcast_shapes(jnp.shape(x), log_mass.shape[:-1])
-        log_mass = jnp.broadcast_to(log_mass, (*shape, log_mass.shape[-1]))
+        log_p = self.log_mass(None)
+        shape = jnp.broadcast_shapes(jnp.shape(x), log_p.shape[:-1])
+        log_p = jnp.broadcast_to(log_p, (*shape, log_p.shape[-1]))
         x = jnp.broadcast_to(x, shape)
-        return jnp.take_along_axis(log_mass, x[..., None], -1)[..., 0]
+        return jnp.take_along_axis(log_p, x[..., None], -1)[..., 0]
 
     def sample(self, key: Key[Array, ""], shape: Shape = ()) -> Int[Array, "..."]:
         """Independent outcomes, of shape `[*shape, *batch]`."""
-        log_mass = self.log_mass(None)
-        return jr.categorical(key, log_mass, shape=(*shape, *self.batch_shape))
+        log_p = self.log_mass(None)
+        return jr.categorical(key, log_p, shape=(*shape, *self.batch_shape))
 
     def strata(self, key: Key[Array, ""], n: int) -> tuple[Array, Array]:
         """Plain draws: one stratum of weight one."""
@@ -122,7 +123,7 @@ class Probs(AbstractDiscrete):
         return _masked(self.values, self.where, 0.0)
 
     def log_mass(self, num_classes):
-        return _log(self.mass(num_classes))
+        return log_mass(self.mass(num_classes))
 
     def value_checks(self):
         mass = self.mass(None)
@@ -177,7 +178,7 @@ class Masses(AbstractDiscrete):
         return _masked(self.values, self.where, 0.0)
 
     def log_mass(self, num_classes):
-        return _log(self.mass(num_classes))
+        return log_mass(self.mass(num_classes))
 
     def value_checks(self):
         return _mass_checks("masses", self.mass(None))
@@ -233,7 +234,7 @@ class Labels(AbstractDiscrete):
         return jnp.where(self.out_of_range(size)[..., None], jnp.nan, mass)
 
     def log_mass(self, num_classes):
-        return _log(self.mass(num_classes))
+        return log_mass(self.mass(num_classes))
 
     def value_checks(self):
         if self.num_classes is None:
@@ -245,16 +246,6 @@ def _masked(values: ArrayLike, where: Array | None, fill: float) -> Array:
     if where is not None:
         values = jnp.where(where, jnp.asarray(values), jnp.asarray(fill, jnp.result_type(values)))
     return widen(values)
-
-
-def _log(mass: Array) -> Array:
-    positive = mass > 0
-    return jnp.where(positive, jnp.log(jnp.where(positive, mass, 1.0)), _below(mass))
-
-
-def _below(mass: Array) -> Array:
-    """The logarithm of what is not positive: -inf at zero, NaN below and at NaN."""
-    return jnp.where(mass == 0, -jnp.inf, jnp.nan)
 
 
 def _mass_checks(name: str, mass: Array) -> list[Check]:

@@ -16,6 +16,11 @@ from .generators import js_kernel as js_kernel
 from .generators import neg_xlogy as neg_xlogy
 from .generators import phi as phi
 from .generators import psi as psi
+from .masses import in_two as in_two
+from .masses import log_mass as log_mass
+from .masses import log_quotient as log_quotient
+from .masses import power as power
+from .masses import quotient as quotient
 from .renyi import expm1_over as expm1_over
 from .renyi import log1prel as log1prel
 from .renyi import renyi_link as renyi_link
