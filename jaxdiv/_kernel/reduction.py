@@ -15,7 +15,9 @@ from jaxtyping import Array, Float
 AxisName = str | tuple[str, ...] | None
 
 _BLOCKS = 8  # a multiple of the devices over which the class axis is commonly split
-_PARTS = 16
+_LONG = 2048  # a shorter row is one block: nobody splits it, and its blocks would be slow
+_PARTS, _LANES = 8, 8
+_SHORT = 128
 
 
 def widen(*xs: Array) -> tuple[Array, ...]:
@@ -45,8 +47,9 @@ def largest(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*
 
 def blocks(z: Float[Array, "*batch v"]) -> Float[Array, "*batch block w"]:
     """The class axis as blocks, each on one device."""
-    count = _BLOCKS if z.shape[-1] % _BLOCKS == 0 else 1
-    return z.reshape(*z.shape[:-1], count, z.shape[-1] // count)
+    length = z.shape[-1]
+    count = _BLOCKS if length >= _LONG and length % _BLOCKS == 0 else 1
+    return z.reshape(*z.shape[:-1], count, length // count)
 
 
 Terms = Callable[..., tuple[Array, Array]]
@@ -55,22 +58,33 @@ Terms = Callable[..., tuple[Array, Array]]
 def two_sums_on_cpu(terms: Terms, statistics: Any, *xs: Array) -> tuple[Array, Array]:
     """The sums of both `terms(statistics, *xs)` over the last axis, without it.
 
-    The compiler of a CPU does not fuse a sum with its terms. It gets a sixteenth of them to write
-    and to read again, by adding the parts of a row; and one complex number for two.
+    The compiler of a CPU does not fuse a sum with its terms, or fuses them into scalar code. It
+    gets an eighth of them to write and to read again, by adding the parts of a row, whole vectors
+    wide; and one complex number for two.
     """
 
     def part(start, stop):
         return lax.complex(*terms(statistics, *(x[..., start:stop] for x in xs)))
 
-    length = xs[0].shape[-1]
-    width = length // _PARTS
-    both = jnp.sum(part(_PARTS * width, length), -1)
-    if width:
-        parts = [part(i * width, (i + 1) * width) for i in range(_PARTS)]
-        while len(parts) > 1:
-            parts = [u + v for u, v in zip(parts[::2], parts[1::2], strict=True)]
-        both += jnp.sum(parts[0], -1)
+    length, count = xs[0].shape[-1], _PARTS
+    while count > 1 and length % (count * _LANES) * 8 > length:
+        count //= 2
+    width = length // (count * _LANES) * _LANES if count > 1 else length
+    parts = [part(i * width, (i + 1) * width) for i in range(count)]
+    while len(parts) > 1:
+        parts = [u + v for u, v in zip(parts[::2], parts[1::2], strict=True)]
+    both = _sum_of_written(parts[0])
+    if count * width < length:
+        both += _sum_of_written(part(count * width, length))
     return both.real, both.imag
+
+
+def _sum_of_written(x: Array) -> Array:
+    """The sum over the last axis, not fused with its terms."""
+    if x.shape[-1] > _SHORT or not x.size:
+        return jnp.sum(x, -1)
+    shape = (*(x.ndim - 1) * (1,), x.shape[-1])
+    return lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, shape, shape, "VALID")[..., 0]
 
 
 def two_totals(
