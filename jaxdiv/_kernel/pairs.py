@@ -21,6 +21,7 @@ from .rows import (
     below,
     coarse_states_on_cpu,
     finished,
+    gap_on_cpu,
     join,
     join_origins,
     single,
@@ -56,8 +57,8 @@ def difference(r: Array, p: Array, q: Array) -> Array:
 def kl_terms(r: Array, p: Array, q: Array) -> tuple[Array, Array]:
     """$p r - p + q$ and $q - p$."""
     near = jnp.abs(r) < 1
-    x = jnp.where(near, 0.5 * r, 0)
-    t, rest = tanh_parts(x)
+    x = 0.5 * r
+    t, rest = tanh_parts(x)  # not used where r is far
     less = jnp.where(near, -(p + q) * t, q - p)
     far = (q - p) + p * jnp.where(p == 0, 0, r)
     return jnp.where(near, (p + q) * (t * x + rest), far), less
@@ -168,7 +169,10 @@ def _kl_on_cpu(axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array) 
 
     def terms(statistics, a, b):
         rough, scale = statistics
-        r, p, q = rough.weights(a, b)
+        gap_a, low_a, p = gap_on_cpu(rough.a, a)
+        gap_b, low_b, q = gap_on_cpu(rough.b, b)
+        # As in `weights`, but NaN where both are masked: p is 0 there, and r not looked at.
+        r = (gap_a - gap_b) + (low_a - low_b) - rough.shift
         return kl_terms(r, p, scale * q)
 
     sums = two_totals(terms, axis_name, (rough, jnp.exp(rough.shift)), a, b)

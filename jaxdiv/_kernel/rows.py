@@ -66,6 +66,16 @@ class Row(NamedTuple):
         return self.gap(z)[2] / self.sum
 
 
+def gap_on_cpu(row: Row, z: Array) -> tuple[Array, Array, Array]:
+    """`row.gap(z)` in less arithmetic, which is what takes the time of a CPU."""
+    top = jnp.where(row.empty, 0, row.top)
+    gap = z - top
+    back = gap - z
+    low = jnp.where(gap == -jnp.inf, 0, (z - (gap - back)) - (top + back))
+    weight = jnp.exp(gap)
+    return gap, low, weight + weight * low
+
+
 NOTHING = (-jnp.inf, -1.0)
 
 
@@ -95,7 +105,7 @@ def coarse_states_on_cpu(z: Array) -> tuple[Array, ...]:
     top = jnp.max(z, -1, keepdims=True)
     # A sum of operations that its library has, which a comparison is not.
     others = jnp.sum(jnp.exp(z - jnp.maximum(top, jnp.finfo(z.dtype).min)), -1) - 1
-    return reduce_states(join, (top[..., 0], others), NOTHING)
+    return _join_blocks(top[..., 0], others)
 
 
 def states_on_cpu(z: Array) -> tuple[Array, ...]:
@@ -103,12 +113,16 @@ def states_on_cpu(z: Array) -> tuple[Array, ...]:
     top = jnp.max(z, -1, keepdims=True)
 
     def terms(top, z):
-        gap, _, weight = Row(top, top).gap(z)
+        gap, _, weight = gap_on_cpu(Row(top, top), z)
         is_top = gap == 0
         return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
 
     others, ties = two_sums_on_cpu(terms, lax.optimization_barrier(top), z)
-    return reduce_states(join, (top[..., 0], others + (ties - 1)), NOTHING)
+    return _join_blocks(top[..., 0], others + (ties - 1))
+
+
+def _join_blocks(*states: Array) -> tuple[Array, ...]:
+    return states if states[0].shape[-1] == 1 else reduce_states(join, states, NOTHING)
 
 
 def _states(z: Array) -> tuple[Array, ...]:
