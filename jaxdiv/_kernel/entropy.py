@@ -16,7 +16,6 @@ from .rows import (
     class_index,
     finished,
     gap_below_top,
-    gap_on_cpu,
     join,
     row,
     single,
@@ -38,7 +37,7 @@ def _spread_on_cpu(axis_name: AxisName, z: Array) -> _Spread:
     a = row(z, axis_name)
 
     def terms(a, z):
-        gap, _, weight = gap_on_cpu(a, z)
+        gap, _, weight = a.gap(z)
         return weight * jnp.where(weight == 0, 0, -gap), weight
 
     return _Spread(a, two_totals(terms, axis_name, a, z)[0] / a.sum)

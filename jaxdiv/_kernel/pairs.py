@@ -21,7 +21,6 @@ from .rows import (
     below,
     coarse_states_on_cpu,
     finished,
-    gap_on_cpu,
     join,
     join_origins,
     single,
@@ -50,7 +49,7 @@ def tanh_parts(x: Array) -> tuple[Array, Array]:
 def difference(r: Array, p: Array, q: Array) -> Array:
     """$q - p$."""
     near = jnp.abs(r) < 1
-    t, _ = tanh_parts(jnp.where(near, 0.5 * r, 0))
+    t, _ = tanh_parts(0.5 * r)  # not used where r is far
     return jnp.where(near, -(p + q) * t, q - p)
 
 
@@ -169,8 +168,8 @@ def _kl_on_cpu(axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array) 
 
     def terms(statistics, a, b):
         rough, scale = statistics
-        gap_a, low_a, p = gap_on_cpu(rough.a, a)
-        gap_b, low_b, q = gap_on_cpu(rough.b, b)
+        gap_a, low_a, p = rough.a.gap(a)
+        gap_b, low_b, q = rough.b.gap(b)
         # As in `weights`, but NaN where both are masked: p is 0 there, and r not looked at.
         r = (gap_a - gap_b) + (low_a - low_b) - rough.shift
         return kl_terms(r, p, scale * q)

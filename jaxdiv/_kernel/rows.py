@@ -28,10 +28,10 @@ def class_index(shape: tuple[int, ...], axis_name: AxisName) -> Array:
 
 
 def two_difference(x: Array, y: Array) -> tuple[Array, Array]:
-    """`x - y` and its rounding error, exactly (Knuth's TwoSum); the error is 0 at an infinite x."""
+    """`x - y` and its rounding error, exactly (Knuth's TwoSum); the error is 0 where x is -inf."""
     d = x - y
     z = d - x
-    return d, jnp.where(jnp.isinf(x), 0, (x - (d - z)) - (y + z))
+    return d, jnp.where(d == -jnp.inf, 0, (x - (d - z)) - (y + z))
 
 
 class Row(NamedTuple):
@@ -58,22 +58,13 @@ class Row(NamedTuple):
     def gap(self, z: Float[Array, "*batch v"]) -> tuple[Array, Array, Array]:
         """`z - top`, its rounding error, and its exponential."""
         gap, low = two_difference(z, jnp.where(self.empty, 0, self.top))
+        weight = jnp.exp(gap)
         # At a gap of 80 the rounding of z - top alone would cost 30 ulp of the exponential.
-        return gap, low, jnp.exp(gap) * (1 + low)
+        return gap, low, weight + weight * low
 
     def probability(self, z: Float[Array, "*batch v"]) -> Float[Array, "*batch v"]:
         """By division: exp(z - logsumexp) would lose |z| ulps."""
         return self.gap(z)[2] / self.sum
-
-
-def gap_on_cpu(row: Row, z: Array) -> tuple[Array, Array, Array]:
-    """`row.gap(z)` in less arithmetic, which is what takes the time of a CPU."""
-    top = jnp.where(row.empty, 0, row.top)
-    gap = z - top
-    back = gap - z
-    low = jnp.where(gap == -jnp.inf, 0, (z - (gap - back)) - (top + back))
-    weight = jnp.exp(gap)
-    return gap, low, weight + weight * low
 
 
 NOTHING = (-jnp.inf, -1.0)
@@ -113,7 +104,7 @@ def states_on_cpu(z: Array) -> tuple[Array, ...]:
     top = jnp.max(z, -1, keepdims=True)
 
     def terms(top, z):
-        gap, _, weight = gap_on_cpu(Row(top, top), z)
+        gap, _, weight = Row(top, top).gap(z)
         is_top = gap == 0
         return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
 
