@@ -16,7 +16,8 @@ AxisName = str | tuple[str, ...] | None
 
 _BLOCKS = 8  # a multiple of the devices over which the class axis is commonly split
 _LONG = 2048  # a shorter row is one block: nobody splits it, and its blocks would be slow
-_PARTS, _LANES = 8, 8
+_STREAMS = 16  # read at a time
+_LANES = 8
 _SHORT = 128
 
 
@@ -59,14 +60,14 @@ def two_sums_on_cpu(terms: Terms, statistics: Any, *xs: Array) -> tuple[Array, A
     """The sums of both `terms(statistics, *xs)` over the last axis, without it.
 
     The compiler of a CPU does not fuse a sum with its terms, or fuses them into scalar code. It
-    gets an eighth of them to write and to read again, by adding the parts of a row, whole vectors
-    wide; and one complex number for two.
+    gets an eighth of them, or less, to write and to read again, by adding the parts of a row, each
+    of whole vectors; and one complex number for two.
     """
 
     def part(start, stop):
         return lax.complex(*terms(statistics, *(x[..., start:stop] for x in xs)))
 
-    length, count = xs[0].shape[-1], _PARTS
+    length, count = xs[0].shape[-1], _STREAMS // len(xs)
     while count > 1 and length % (count * _LANES) * 8 > length:
         count //= 2
     width = length // (count * _LANES) * _LANES if count > 1 else length

@@ -112,6 +112,18 @@ def states_on_cpu(z: Array) -> tuple[Array, ...]:
     return _join_blocks(top[..., 0], others + (ties - 1))
 
 
+def states_of_weights(z: Array) -> tuple[Array, ...]:
+    """`states_on_cpu`, of exponentials that are written out."""
+    top = jnp.max(z, -1, keepdims=True)
+
+    def terms(_, weight):
+        is_top = weight >= 1
+        return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
+
+    others, ties = two_sums_on_cpu(terms, None, Row(top, top).gap(z)[2])
+    return top, (others + (ties - 1))[..., None]
+
+
 def _join_blocks(*states: Array) -> tuple[Array, ...]:
     return states if states[0].shape[-1] == 1 else reduce_states(join, states, NOTHING)
 
