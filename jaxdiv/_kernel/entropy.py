@@ -154,6 +154,4 @@ def _label_slope(axis_name: AxisName, labelled: _Labelled, y: Array, z: Array) -
     return jnp.where(one, -labelled.rest, labelled.row.probability(z))
 
 
-label_loss = with_slopes(
-    _label_loss, (_label_slope, _label_slope), as_they_are, shared_on_cpu=True
-)
+label_loss = with_slopes(_label_loss, (_label_slope, _label_slope), as_they_are, shared_on_cpu=True)

@@ -14,6 +14,7 @@ from .reduction import (
     blocks,
     join_shards,
     largest,
+    largest_on_cpu,
     on,
     reduce_states,
     total,
@@ -108,7 +109,7 @@ def states_on_cpu(z: Array) -> tuple[Array, ...]:
         is_top = gap == 0
         return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
 
-    others, ties = two_sums_on_cpu(terms, lax.optimization_barrier(top), z)
+    others, ties = two_sums_on_cpu(terms, top, z)
     return _join_blocks(top[..., 0], others + (ties - 1))
 
 
@@ -184,7 +185,16 @@ def origin(axis_name: AxisName, a: Array, b: Array) -> Origin:
 
 def sought(axis_name: AxisName, known: Origin, a: Array, b: Array) -> Origin:
     """The origin, on a CPU only now."""
-    return on(lambda _, a, b: origin(axis_name, a, b), lambda known, *_: known, known, a, b)
+
+    def on_cpu(_, a: Array, b: Array) -> Origin:
+        top = largest_on_cpu(lambda _, a, b: _shared(a, b), axis_name, None, a, b)
+
+        def at_top(top, a, b):
+            return jnp.where(_shared(a, b) == top, b, -jnp.inf)
+
+        return Origin(top, largest_on_cpu(at_top, axis_name, top, a, b))
+
+    return on(on_cpu, lambda known, *_: known, known, a, b)
 
 
 def single_origin(a: Array, b: Array) -> tuple[Array, Array]:
