@@ -17,9 +17,9 @@ AxisName = str | tuple[str, ...] | None
 
 _BLOCKS = 8  # a multiple of the devices over which the class axis is commonly split
 _LONG = 2048  # a shorter row is one block: nobody splits it, and its blocks would be slow
-_STREAMS = 16  # read at a time
-_LANES = 8
-_SHORT = 128
+_STREAMS = 16  # places in memory that one loop reads from
+_LANES = 8  # of single precision in a vector
+_SHORT = 128  # longer sums are not fused with their terms anyway, and have more digits
 
 
 def widen(*xs: Array) -> tuple[Array, ...]:
@@ -74,8 +74,8 @@ def _in_parts(
     def part(start: int, stop: int) -> Array:
         return of(statistics, *(x[..., start:stop] for x in xs))
 
-    length, count = xs[0].shape[-1], _STREAMS // len(xs)
-    while count > 1 and length % (count * _LANES) * 8 > length:
+    length, count = xs[0].shape[-1], _STREAMS
+    while count > 1 and (count * len(xs) > _STREAMS or length % (count * _LANES) * 8 > length):
         count //= 2
     width = length // (count * _LANES) * _LANES if count > 1 else length
     parts = [part(i * width, (i + 1) * width) for i in range(count)]
