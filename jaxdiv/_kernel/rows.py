@@ -32,7 +32,7 @@ def two_difference(x: Array, y: Array) -> tuple[Array, Array]:
     """`x - y` and its rounding error, exactly (Knuth's TwoSum); the error is 0 where x is -inf."""
     d = x - y
     z = d - x
-    return d, jnp.where(d == -jnp.inf, 0, (x - (d - z)) - (y + z))
+    return d, jnp.where(x == -jnp.inf, 0, (x - (d - z)) - (y + z))
 
 
 class Row(NamedTuple):
