@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from .reduction import AxisName, join_shards, on, reduce_states, total, two_totals
+from .reduction import AxisName, blocks, join_shards, on, reduce_states, total, two_totals
 from .rows import (
     NOTHING,
     Row,
@@ -19,6 +19,7 @@ from .rows import (
     join,
     row,
     single,
+    states_of_weights,
     states_on_cpu,
 )
 from .rules import as_they_are, from_statistics, with_slopes
@@ -98,11 +99,16 @@ def _index(y: Array) -> Array:
     return jnp.where(index.astype(y.dtype) == y, index, -1)[..., None]  # an int64 may have wrapped
 
 
-def _labelled_on_cpu(axis_name: AxisName, index: Array, z: Array) -> tuple[Array, ...]:
+def _labelled_on_cpu(
+    axis_name: AxisName, live: tuple[int, ...], index: Array, z: Array
+) -> tuple[Array, ...]:
     local = index if axis_name is None else index - lax.axis_index(axis_name) * z.shape[-1]
     here = (local >= 0) & (local < z.shape[-1])
     found = jnp.take_along_axis(z, jnp.where(here, local, 0), -1)
-    return *states_on_cpu(z), jnp.where(here, found, 0)
+    # The array of the gradient holds the weights before.
+    shared = live and axis_name is None and blocks(z).shape[-2] == 1
+    states = states_of_weights(z) if shared else states_on_cpu(z)
+    return *states, jnp.where(here, found, 0)
 
 
 def _labelled_on_accelerator(axis_name: AxisName, index: Array, z: Array) -> tuple[Array, ...]:
@@ -119,10 +125,8 @@ def _label_loss(
     axis_name: AxisName, live: tuple[int, ...], y: Array, z: Array
 ) -> tuple[Array, _Labelled]:
     index = _index(y)
-    on_cpu, elsewhere = (
-        partial(f, axis_name) for f in (_labelled_on_cpu, _labelled_on_accelerator)
-    )
-    states = on(on_cpu, elsewhere, index, z)
+    on_cpu = partial(_labelled_on_cpu, axis_name, live)
+    states = on(on_cpu, partial(_labelled_on_accelerator, axis_name), index, z)
     top, others, found = join_shards(_join_labelled, states, (*NOTHING, 0.0), axis_name)
     a = finished(top, others)
     shards = 1 if axis_name is None else lax.axis_size(axis_name)
@@ -150,4 +154,4 @@ def _label_slope(axis_name: AxisName, labelled: _Labelled, y: Array, z: Array) -
     return jnp.where(one, -labelled.rest, labelled.row.probability(z))
 
 
-label_loss = with_slopes(_label_loss, (_label_slope, _label_slope), as_they_are)
+label_loss = with_slopes(_label_loss, (_label_slope, _label_slope), as_they_are, shared_on_cpu=True)

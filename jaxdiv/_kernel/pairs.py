@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from .._special.base import horner, log1p, terms
@@ -49,15 +48,15 @@ def tanh_parts(x: Array) -> tuple[Array, Array]:
 def difference(r: Array, p: Array, q: Array) -> Array:
     """$q - p$."""
     near = jnp.abs(r) < 1
-    t, _ = tanh_parts(jnp.where(near, 0.5 * r, 0))
+    t, _ = tanh_parts(0.5 * r)  # not used where r is far
     return jnp.where(near, -(p + q) * t, q - p)
 
 
 def kl_terms(r: Array, p: Array, q: Array) -> tuple[Array, Array]:
     """$p r - p + q$ and $q - p$."""
     near = jnp.abs(r) < 1
-    x = jnp.where(near, 0.5 * r, 0)
-    t, rest = tanh_parts(x)
+    x = 0.5 * r
+    t, rest = tanh_parts(x)  # not used where r is far
     less = jnp.where(near, -(p + q) * t, q - p)
     far = (q - p) + p * jnp.where(p == 0, 0, r)
     return jnp.where(near, (p + q) * (t * x + rest), far), less
@@ -164,11 +163,14 @@ def _kl_on_cpu(axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array) 
     states = (*coarse_states_on_cpu(a), *coarse_states_on_cpu(b))
     states = join_shards(_join_rows, states, (*NOTHING, *NOTHING), axis_name)
     pa, pb = finished(*states[:2]), finished(*states[2:])
-    rough = lax.optimization_barrier(_pair(pa, pb, pa.sum - pb.sum))
+    rough = _pair(pa, pb, pa.sum - pb.sum)
 
     def terms(statistics, a, b):
         rough, scale = statistics
-        r, p, q = rough.weights(a, b)
+        gap_a, low_a, p = rough.a.gap(a)
+        gap_b, low_b, q = rough.b.gap(b)
+        # As in `weights`, but NaN where both are masked: p is 0 there, and r not looked at.
+        r = (gap_a - gap_b) + (low_a - low_b) - rough.shift
         return kl_terms(r, p, scale * q)
 
     sums = two_totals(terms, axis_name, (rough, jnp.exp(rough.shift)), a, b)

@@ -5,6 +5,7 @@ maximum or sum: there each block of a row has a maximum and then a sum, and the 
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax
@@ -15,7 +16,10 @@ from jaxtyping import Array, Float
 AxisName = str | tuple[str, ...] | None
 
 _BLOCKS = 8  # a multiple of the devices over which the class axis is commonly split
-_PARTS = 16
+_LONG = 2048  # a shorter row is one block: nobody splits it, and its blocks would be slow
+_STREAMS = 16  # places in memory that one loop reads from
+_LANES = 8  # of single precision in a vector
+_SHORT = 128  # longer sums are not fused with their terms anyway, and have more digits
 
 
 def widen(*xs: Array) -> tuple[Array, ...]:
@@ -45,32 +49,68 @@ def largest(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*
 
 def blocks(z: Float[Array, "*batch v"]) -> Float[Array, "*batch block w"]:
     """The class axis as blocks, each on one device."""
-    count = _BLOCKS if z.shape[-1] % _BLOCKS == 0 else 1
-    return z.reshape(*z.shape[:-1], count, z.shape[-1] // count)
+    length = z.shape[-1]
+    count = _BLOCKS if length >= _LONG and length % _BLOCKS == 0 else 1
+    return z.reshape(*z.shape[:-1], count, length // count)
 
 
 Terms = Callable[..., tuple[Array, Array]]
 
 
-def two_sums_on_cpu(terms: Terms, statistics: Any, *xs: Array) -> tuple[Array, Array]:
-    """The sums of both `terms(statistics, *xs)` over the last axis, without it.
+def _in_parts(
+    of: Callable[..., Array],
+    join: Callable[[Array, Array], Array],
+    statistics: Any,
+    *xs: Array,
+) -> list[Array]:
+    """`of(statistics, *xs)` with the parts of a row joined, and apart what is left over.
 
-    The compiler of a CPU does not fuse a sum with its terms. It gets a sixteenth of them to write
-    and to read again, by adding the parts of a row; and one complex number for two.
+    The compiler of a CPU does not fuse a reduction with its terms, or fuses them into scalar code.
+    So it writes them and reads them again, but an eighth or less, and in whole vectors.
     """
+    # Lest terms be shared with another pass, and so be written out.
+    statistics, xs = lax.optimization_barrier((statistics, xs))
 
-    def part(start, stop):
-        return lax.complex(*terms(statistics, *(x[..., start:stop] for x in xs)))
+    def part(start: int, stop: int) -> Array:
+        return of(statistics, *(x[..., start:stop] for x in xs))
 
-    length = xs[0].shape[-1]
-    width = length // _PARTS
-    both = jnp.sum(part(_PARTS * width, length), -1)
-    if width:
-        parts = [part(i * width, (i + 1) * width) for i in range(_PARTS)]
-        while len(parts) > 1:
-            parts = [u + v for u, v in zip(parts[::2], parts[1::2], strict=True)]
-        both += jnp.sum(parts[0], -1)
+    length, count = xs[0].shape[-1], _STREAMS
+    while count > 1 and (count * len(xs) > _STREAMS or length % (count * _LANES) * 8 > length):
+        count //= 2
+    width = length // (count * _LANES) * _LANES if count > 1 else length
+    parts = [part(i * width, (i + 1) * width) for i in range(count)]
+    while len(parts) > 1:
+        parts = [join(u, v) for u, v in zip(parts[::2], parts[1::2], strict=True)]
+    return parts + ([part(count * width, length)] if count * width < length else [])
+
+
+def two_sums_on_cpu(terms: Terms, statistics: Any, *xs: Array) -> tuple[Array, Array]:
+    """The sums of both `terms(statistics, *xs)` over the last axis, without it."""
+    # A complex number for two: they are written in one loop.
+    parts = _in_parts(lambda *xs: lax.complex(*terms(*xs)), jnp.add, statistics, *xs)
+    both = sum(map(_sum_of_written, parts[1:]), _sum_of_written(parts[0]))
     return both.real, both.imag
+
+
+def _sum_of_written(x: Array) -> Array:
+    """The sum over the last axis, not fused with its terms."""
+    if x.shape[-1] > _SHORT or not x.size:
+        return jnp.sum(x, -1)
+    shape = (*(x.ndim - 1) * (1,), x.shape[-1])
+    return lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, shape, shape, "VALID")[..., 0]
+
+
+def largest_on_cpu(
+    of: Callable[..., Array], axis_name: AxisName, statistics: Any, *xs: Float[Array, "*batch v"]
+) -> Float[Array, "*batch 1"]:
+    """The maximum of `of(statistics, *xs)` over the class axis."""
+    statistics = jax.tree.map(lambda s: s[..., None, :], statistics)
+    parts = _in_parts(of, jnp.maximum, statistics, *map(blocks, xs))
+    # Its library has no clamp. It would take in the maxima before, which then would be written out.
+    low, high = (jnp.asarray(x, parts[0].dtype) for x in (-jnp.inf, jnp.inf))
+    parts = (lax.clamp(low, x, high) for x in parts)
+    local = reduce(jnp.maximum, (jnp.max(x, (-2, -1))[..., None] for x in parts))
+    return local if axis_name is None else lax.pmax(local, axis_name)
 
 
 def two_totals(

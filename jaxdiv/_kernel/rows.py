@@ -14,6 +14,7 @@ from .reduction import (
     blocks,
     join_shards,
     largest,
+    largest_on_cpu,
     on,
     reduce_states,
     total,
@@ -28,10 +29,10 @@ def class_index(shape: tuple[int, ...], axis_name: AxisName) -> Array:
 
 
 def two_difference(x: Array, y: Array) -> tuple[Array, Array]:
-    """`x - y` and its rounding error, exactly (Knuth's TwoSum); the error is 0 at an infinite x."""
+    """`x - y` and its rounding error, exactly (Knuth's TwoSum); the error is 0 where x is -inf."""
     d = x - y
     z = d - x
-    return d, jnp.where(jnp.isinf(x), 0, (x - (d - z)) - (y + z))
+    return d, jnp.where(x == -jnp.inf, 0, (x - (d - z)) - (y + z))
 
 
 class Row(NamedTuple):
@@ -58,8 +59,9 @@ class Row(NamedTuple):
     def gap(self, z: Float[Array, "*batch v"]) -> tuple[Array, Array, Array]:
         """`z - top`, its rounding error, and its exponential."""
         gap, low = two_difference(z, jnp.where(self.empty, 0, self.top))
+        weight = jnp.exp(gap)
         # At a gap of 80 the rounding of z - top alone would cost 30 ulp of the exponential.
-        return gap, low, jnp.exp(gap) * (1 + low)
+        return gap, low, weight + weight * low
 
     def probability(self, z: Float[Array, "*batch v"]) -> Float[Array, "*batch v"]:
         """By division: exp(z - logsumexp) would lose |z| ulps."""
@@ -95,7 +97,7 @@ def coarse_states_on_cpu(z: Array) -> tuple[Array, ...]:
     top = jnp.max(z, -1, keepdims=True)
     # A sum of operations that its library has, which a comparison is not.
     others = jnp.sum(jnp.exp(z - jnp.maximum(top, jnp.finfo(z.dtype).min)), -1) - 1
-    return reduce_states(join, (top[..., 0], others), NOTHING)
+    return _join_blocks(top[..., 0], others)
 
 
 def states_on_cpu(z: Array) -> tuple[Array, ...]:
@@ -107,8 +109,24 @@ def states_on_cpu(z: Array) -> tuple[Array, ...]:
         is_top = gap == 0
         return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
 
-    others, ties = two_sums_on_cpu(terms, lax.optimization_barrier(top), z)
-    return reduce_states(join, (top[..., 0], others + (ties - 1)), NOTHING)
+    others, ties = two_sums_on_cpu(terms, top, z)
+    return _join_blocks(top[..., 0], others + (ties - 1))
+
+
+def states_of_weights(z: Array) -> tuple[Array, ...]:
+    """`states_on_cpu`, of exponentials that are written out."""
+    top = jnp.max(z, -1, keepdims=True)
+
+    def terms(_, weight):
+        is_top = weight >= 1
+        return jnp.where(is_top, 0, weight), is_top.astype(z.dtype)
+
+    others, ties = two_sums_on_cpu(terms, None, Row(top, top).gap(z)[2])
+    return top, (others + (ties - 1))[..., None]
+
+
+def _join_blocks(*states: Array) -> tuple[Array, ...]:
+    return states if states[0].shape[-1] == 1 else reduce_states(join, states, NOTHING)
 
 
 def _states(z: Array) -> tuple[Array, ...]:
@@ -167,7 +185,16 @@ def origin(axis_name: AxisName, a: Array, b: Array) -> Origin:
 
 def sought(axis_name: AxisName, known: Origin, a: Array, b: Array) -> Origin:
     """The origin, on a CPU only now."""
-    return on(lambda _, a, b: origin(axis_name, a, b), lambda known, *_: known, known, a, b)
+
+    def on_cpu(_, a: Array, b: Array) -> Origin:
+        top = largest_on_cpu(lambda _, a, b: _shared(a, b), axis_name, None, a, b)
+
+        def at_top(top, a, b):
+            return jnp.where(_shared(a, b) == top, b, -jnp.inf)
+
+        return Origin(top, largest_on_cpu(at_top, axis_name, top, a, b))
+
+    return on(on_cpu, lambda known, *_: known, known, a, b)
 
 
 def single_origin(a: Array, b: Array) -> tuple[Array, Array]:

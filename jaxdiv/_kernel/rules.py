@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
-from .reduction import AxisName, total, widen
+from .reduction import AxisName, on, total, widen
 
 Statistics = Any  # a pytree of `[*batch, 1]` arrays
 Slope = Callable[..., Array]
@@ -52,14 +52,20 @@ def with_slopes(
     forward: Callable[..., tuple[Array, Statistics]],
     slopes: tuple[Slope, ...],
     prepare: Callable[..., list[Statistics]],
+    *,
+    shared_on_cpu: bool = False,
 ) -> Callable[..., Array]:
     """`fn(axis_name, *args)`, the value of `forward`, whose gradient in each argument is a slope.
 
     `forward(axis_name, live, *args)` gives the value of each row and statistics, `live` being the
     arguments in which slopes are wanted. A slope is `slope(axis_name, known, *args)`, where what is
     known of each row, for every live argument, is `prepare(axis_name, live, statistics, *args)`.
-    All but `fn` see wide arguments: what is kept for a backward pass is the narrow ones.
+    All but `fn` see wide arguments: what is kept for a backward pass is the narrow ones. With
+    `shared_on_cpu` a CPU writes out what `forward` and the slopes have in common.
     """
+    separate = jax.lax.optimization_barrier
+    if shared_on_cpu:
+        separate = partial(on, lambda known: known, separate)
 
     @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
     def run(axis_name, live, *args):
@@ -72,7 +78,7 @@ def with_slopes(
         value, statistics = run(axis_name, live, *primals)
         fixed = jax.lax.stop_gradient(widen(*primals))
         # Lest exponentials be shared between the passes, and so be written out.
-        known = jax.lax.optimization_barrier(prepare(axis_name, moving, statistics, *fixed))
+        known = separate(prepare(axis_name, moving, statistics, *fixed))
 
         def change(known, args, by):
             args, by = widen(*args), widen(*by)
