@@ -136,9 +136,10 @@ def reference(functional: Functional, form: Form, x: np.ndarray, v: np.ndarray):
                 slopes.append(oracle.ZERO)
                 seconds.append(oracle.ZERO)
                 continue
-            slopes.append((at(0, side, i, STEP) - at(0, side, i, -STEP)) / (2 * STEP))
-            corners = [s * t * at(t * STEP, side, i, s * STEP) for s in (1, -1) for t in (1, -1)]
-            seconds.append(mp.fsum(corners) / (4 * STEP**2))
+            h = STEP if form is LOGITS else STEP * sides[side][i]
+            slopes.append((at(0, side, i, h) - at(0, side, i, -h)) / (2 * h))
+            corners = [s * t * at(t * STEP, side, i, s * h) for s in (1, -1) for t in (1, -1)]
+            seconds.append(mp.fsum(corners) / (4 * STEP * h))
     return [value], slopes, seconds
 
 

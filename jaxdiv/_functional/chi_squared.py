@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from .._special import expm1, tanh
+from .._special import expm1, quotient, tanh
 from .base import AbstractDecomposable
 from .f_divergences import ChiSquared
 
@@ -65,7 +65,7 @@ class TriangularDiscrimination(AbstractDecomposable):
         # (p - q)/(p + q), at a zero from the masses: their slopes are finite there, that of r not.
         either = jnp.isinf(pair.r)
         total = pair.p + pair.q
-        share = (pair.p - pair.q) / jnp.where(either & (total > 0), total, 1.0)
+        share = quotient(pair.p - pair.q, jnp.where(either & (total > 0), total, 1.0))
         share = jnp.where(either, share, tanh(0.5 * pair.finite_r))
         return pair.difference * share
 

@@ -99,7 +99,7 @@ def excess(budgets: dict[str, Any], key: str, row: Row) -> list[str]:
 def table(results: Iterable[tuple[str, Row]], budgets: dict[str, Any]) -> Iterator[str]:
     """A line a row: each number beside its goal; an asterisk marks what misses it."""
     yield f"jax {jax.__version__}; measured/goal, * misses. Traffic and temporary memory in passes"
-    yield "over one [4096, 128256] array, flops per element; backward: sizes exchanged, in rows."
+    yield "over one [4096, 128256] array, flops per element; rounds of collectives."
     for key, row in results:
         wanted, cells = goals(budgets, key), []
         for unit, value in row.items():
