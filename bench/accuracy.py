@@ -74,7 +74,9 @@ def pairs(form: Form, size: int, dtype: str) -> Iterator[tuple[str, np.ndarray, 
         if form is LOGITS:
             yield name, x, y
         else:
-            yield name, *(np.asarray(jax.nn.softmax(z), dtype) for z in (x, y))
+            p, q = (np.asarray(jax.nn.softmax(z), dtype) for z in (x, y))
+            least = np.finfo(dtype).tiny  # below which a probability counts as 0
+            yield name, np.where(p < least, 0, p), np.where(q < least, 0, q)
 
 
 def measure(functional: Functional, form: Form, dtype: str = "float32") -> Errors:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from .pairs import Pair, kl_and_pair
+from .pairs import Pair, pair_and_origins
 from .reduction import AxisName, total, two_totals
 from .rows import Origin, Row, sought
 from .rules import Slope, from_statistics, with_slopes
@@ -86,7 +86,7 @@ def decomposable(nodes: Nodes) -> Callable[..., Array]:
     """`fn(axis_name, a, b)`, the sum of `nodes(entries)`, which closes over no tracer."""
 
     def value(axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array):
-        _, pair, origins = kl_and_pair(axis_name, a, b, live)
+        pair, origins = pair_and_origins(axis_name, a, b, live)
         return total(nodes(_entries(pair, a, b)), axis_name)[..., 0], _Both(pair, origins)
 
     def apart(side: int, pair: Pair, top: _Top, a: Array, b: Array) -> tuple[Array, Array]:
@@ -113,7 +113,7 @@ def decomposable(nodes: Nodes) -> Callable[..., Array]:
     def slope(side: int) -> Slope:
         def definition(axis_name, a, b):
             fixed = lax.stop_gradient((a, b))
-            _, pair, origins = kl_and_pair(axis_name, *fixed, (side,))
+            pair, origins = pair_and_origins(axis_name, *fixed, (side,))
             top = _top(nodes, side, axis_name, _Both(pair, origins), *fixed)
             (log_p, p), (log_q, q) = (
                 (log_softmax(axis_name, z), softmax(axis_name, z)) for z in (a, b)

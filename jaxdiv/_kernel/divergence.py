@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from .pairs import Pair, difference, kl_and_pair
+from .pairs import Pair, difference, kl_and_pair, pair_and_origins
 from .reduction import AxisName, total, two_totals
 from .rows import Origin, Row, centred_ratio, centred_score, ratio_from, row, score_from, sought
 from .rules import from_statistics, with_slopes
@@ -21,7 +21,7 @@ from .softmax import softmax, softmax_tangent
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _difference(axis_name, a, b):
     """$q - p$; 0 if no outcome is left in `a`."""
-    return difference_slope(axis_name, kl_and_pair(axis_name, a, b)[1], a, b)
+    return difference_slope(axis_name, pair_and_origins(axis_name, a, b)[0], a, b)
 
 
 @partial(_difference.defjvp, symbolic_zeros=True)
@@ -72,16 +72,17 @@ def _slope_in_p(e_of, e_from):
         return p * (e - total(p * e, axis_name) / jnp.where(mass == 0, 1, mass))
 
     def centre(axis_name: AxisName, both: Both, a: Array, b: Array) -> Centre:
-        both = lax.optimization_barrier(both)
-        start = sought(axis_name, both.origin, a, b)
+        # Not the shift, which on a CPU takes another round.
+        row, start = lax.optimization_barrier((both.pair.a, both.origin))
+        start = sought(axis_name, start, a, b)
 
         def terms(statistics, a, b):
             row, start = statistics
             p = weights(row, a, b)
             return p * e_from(start, a, b), p
 
-        moment, mass = two_totals(terms, axis_name, (both.pair.a, start), a, b)
-        return Centre(both.pair.a, start, moment / jnp.where(mass == 0, 1, mass))
+        moment, mass = two_totals(terms, axis_name, (row, start), a, b)
+        return Centre(row, start, moment / jnp.where(mass == 0, 1, mass))
 
     def prepare(axis_name, live, both, a, b):
         return [both.pair if i else centre(axis_name, both, a, b) for i in live]
@@ -97,19 +98,15 @@ ratio_slope, prepare_ratio = _slope_in_p(centred_ratio, ratio_from)
 _score_slope, _score_prepare = _slope_in_p(centred_score, score_from)
 
 
-def _statistics(axis_name, live, a, b):
-    return kl_and_pair(axis_name, a, b, (0,) if 0 in live else ())
-
-
 def _kl(axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array) -> tuple[Array, Both]:
-    value, pair, (start, _) = _statistics(axis_name, live, a, b)
+    value, pair, (start, _) = kl_and_pair(axis_name, a, b, (0,) * (0 in live))
     return jnp.where(pair.a.empty, 0, value)[..., 0], Both(pair, start)
 
 
 def _cross_entropy(
     axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array
 ) -> tuple[Array, Both]:
-    _, pair, (start, _) = _statistics(axis_name, live, a, b)
+    pair, (start, _) = pair_and_origins(axis_name, a, b, (0,) * (0 in live))
     p, other = pair.a.probability(a), row(b, axis_name)
     mean = total(p * jnp.where(p == 0, 0, -other.gap(b)[0]), axis_name)
     return jnp.where(pair.a.empty, 0, other.log_sum + mean)[..., 0], Both(pair, start)

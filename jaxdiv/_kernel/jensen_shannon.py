@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from .._special import js_kernel, sigmoid, softplus
 from .._special.base import log1p
-from .pairs import Pair, kl_and_pair, tanh_parts
+from .pairs import Pair, pair_and_origins, tanh_parts
 from .reduction import AxisName, on, total, two_totals
 from .rows import Origin, sought
 from .rules import from_statistics, with_slopes
@@ -90,7 +90,7 @@ def _at_top(side: int, axis_name: AxisName, both: _Both, a: Array, b: Array) -> 
 def _slope(side: int):
     def definition(axis_name, a, b):
         fixed = lax.stop_gradient((a, b))
-        _, pair, origins = kl_and_pair(axis_name, *fixed, (side,))
+        pair, origins = pair_and_origins(axis_name, *fixed, (side,))
         top = _at_top(side, axis_name, _Both(pair, origins), *fixed)
         p = softmax(axis_name, (a, b)[side])
         r = (1, -1)[side] * log_ratio(axis_name, a, b)
@@ -122,7 +122,7 @@ def _prepare(
 
 
 def _value(axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array) -> tuple[Array, _Both]:
-    _, pair, origins = kl_and_pair(axis_name, a, b, live)
+    pair, origins = pair_and_origins(axis_name, a, b, live)
 
     def terms(pair, a, b):
         x = _terms(*pair.entries(a, b))

@@ -12,12 +12,22 @@ from jaxtyping import Array, Float
 
 from .._special.base import horner, log1p, terms
 from .._special.generators import phi
-from .reduction import AxisName, join_shards, on, reduce_states, total, two_totals
+from .reduction import (
+    AxisName,
+    blocks,
+    join_shards,
+    on,
+    reduce_states,
+    total,
+    two_sums_on_cpu,
+    two_totals,
+)
 from .rows import (
     NOTHING,
     Origin,
     Row,
     below,
+    coarse_states_of_blocks,
     coarse_states_on_cpu,
     finished,
     join,
@@ -135,6 +145,32 @@ def pair_of(states: tuple[Array, ...]) -> Pair:
     return _pair(pa, pb, jnp.where(close, change, pa.sum - pb.sum))
 
 
+def _pair_on_cpu(
+    axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array
+) -> tuple[Pair, tuple[Origin, Origin]]:
+    """From the states of blocks, in one round; the origins are not sought: that is another pass."""
+    a, b = blocks(a), blocks(b)
+    one, two = coarse_states_of_blocks(a), coarse_states_of_blocks(b)
+    pa, pb = (finished(*(x[..., None] for x in states)) for states in (one, two))
+    rough = _pair(pa, pb, pa.sum - pb.sum)
+    scale = jnp.exp(rough.shift)
+
+    def terms(statistics, a, b):
+        rough, scale = statistics
+        r, p, q = rough.weights(a, b)
+        x = difference(r, p, scale * q)
+        return x, jnp.zeros_like(x)
+
+    excess, _ = two_sums_on_cpu(terms, (rough, scale), a, b)
+    # The sum of a less that of b, from that of b less that of a scaled to be nearly equal.
+    change = pb.sum[..., 0] * jnp.expm1(rough.shift[..., 0]) - excess
+    some = ~(pa.empty | pb.empty)[..., 0]
+    states = *one, *two, jnp.where(some, change, one[1] - two[1])
+    states = reduce_states(join_pairs, states, JOINED)
+    pair = pair_of(join_shards(join_pairs, states, JOINED, axis_name))
+    return pair, (_nowhere(pair.shift), _nowhere(pair.shift))
+
+
 def _pair_on_accelerator(
     axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array
 ) -> tuple[Pair, tuple[Origin, Origin]]:
@@ -180,6 +216,14 @@ def _kl_on_cpu(axis_name: AxisName, sides: tuple[int, ...], a: Array, b: Array) 
     pair = Pair(pa, pb, rough.shift - log1p(excess))
     origins = _nowhere(value), _nowhere(value)  # to look for them is another pass
     return jnp.maximum(value - phi(excess), 0), pair, origins
+
+
+def pair_and_origins(
+    axis_name: AxisName, a: Array, b: Array, sides: tuple[int, ...] = ()
+) -> tuple[Pair, tuple[Origin, Origin]]:
+    """What is known of both rows after one round; `sides` as for `kl_and_pair`."""
+    cpu, accelerator = (partial(f, axis_name, sides) for f in (_pair_on_cpu, _pair_on_accelerator))
+    return on(cpu, accelerator, a, b)
 
 
 def kl_and_pair(axis_name: AxisName, a: Array, b: Array, sides: tuple[int, ...] = ()) -> KLAndPair:

@@ -100,17 +100,13 @@ def _sum_of_written(x: Array) -> Array:
     return lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, shape, shape, "VALID")[..., 0]
 
 
-def largest_on_cpu(
-    of: Callable[..., Array], axis_name: AxisName, statistics: Any, *xs: Float[Array, "*batch v"]
-) -> Float[Array, "*batch 1"]:
-    """The maximum of `of(statistics, *xs)` over the class axis."""
-    statistics = jax.tree.map(lambda s: s[..., None, :], statistics)
-    parts = _in_parts(of, jnp.maximum, statistics, *map(blocks, xs))
+def largest_on_cpu(of: Callable[..., Array], statistics: Any, *xs: Array) -> Array:
+    """The maximum of `of(statistics, *xs)` over the last axis, which is kept."""
+    parts = _in_parts(of, jnp.maximum, statistics, *xs)
     # Its library has no clamp. It would take in the maxima before, which then would be written out.
     low, high = (jnp.asarray(x, parts[0].dtype) for x in (-jnp.inf, jnp.inf))
     parts = (lax.clamp(low, x, high) for x in parts)
-    local = reduce(jnp.maximum, (jnp.max(x, (-2, -1))[..., None] for x in parts))
-    return local if axis_name is None else lax.pmax(local, axis_name)
+    return reduce(jnp.maximum, (jnp.max(x, -1, keepdims=True) for x in parts))
 
 
 def two_totals(

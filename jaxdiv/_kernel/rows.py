@@ -93,11 +93,15 @@ def below(x: Array, top: Array) -> tuple[Array, Array]:
 
 def coarse_states_on_cpu(z: Array) -> tuple[Array, ...]:
     """Without the digits of the others at a point mass."""
-    z = blocks(z)
+    return _join_blocks(*coarse_states_of_blocks(blocks(z)))
+
+
+def coarse_states_of_blocks(z: Float[Array, "*batch block w"]) -> tuple[Array, ...]:
+    """Those of each block."""
     top = jnp.max(z, -1, keepdims=True)
     # A sum of operations that its library has, which a comparison is not.
     others = jnp.sum(jnp.exp(z - jnp.maximum(top, jnp.finfo(z.dtype).min)), -1) - 1
-    return _join_blocks(top[..., 0], others)
+    return top[..., 0], others
 
 
 def states_on_cpu(z: Array) -> tuple[Array, ...]:
@@ -187,12 +191,15 @@ def sought(axis_name: AxisName, known: Origin, a: Array, b: Array) -> Origin:
     """The origin, on a CPU only now."""
 
     def on_cpu(_, a: Array, b: Array) -> Origin:
-        top = largest_on_cpu(lambda _, a, b: _shared(a, b), axis_name, None, a, b)
+        a, b = blocks(a), blocks(b)
+        top = largest_on_cpu(lambda _, a, b: _shared(a, b), None, a, b)
 
         def at_top(top, a, b):
             return jnp.where(_shared(a, b) == top, b, -jnp.inf)
 
-        return Origin(top, largest_on_cpu(at_top, axis_name, top, a, b))
+        other, nothing = largest_on_cpu(at_top, top, a, b), (-jnp.inf, -jnp.inf)
+        states = reduce_states(join_origins, (top[..., 0], other[..., 0]), nothing)
+        return Origin(*join_shards(join_origins, states, nothing, axis_name))
 
     return on(on_cpu, lambda known, *_: known, known, a, b)
 
