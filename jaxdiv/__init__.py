@@ -52,6 +52,7 @@ from ._fit.objective import reverse_kl as reverse_kl
 from ._fit.solution import RESULTS as RESULTS
 from ._fit.solution import Fit as Fit
 from ._fit.starts import Jitter as Jitter
+from ._functional.base import AbstractDecomposable as AbstractDecomposable
 from ._functional.base import AbstractDivergence as AbstractDivergence
 from ._functional.base import AbstractFunctional as AbstractFunctional
 from ._functional.bregman import Bregman as Bregman

@@ -301,3 +301,47 @@ def test_third_derivatives():
         (special.entr, 0.5, 4.0),
     ]:
         assert jax.jit(grad(grad(grad(kernel))))(x) == pytest.approx(want, rel=1e-12)
+
+
+# Masses: quotients, logarithms, powers.
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_power_has_the_digits_of_the_ratio(dtype):
+    rng = np.random.default_rng(5)
+    ratio = spread(rng, 1e-20, 1e20).astype(dtype)
+    exponent = float(rng.uniform(-1.5, 1.5))
+    high, rest = special.in_two(exponent, dtype)
+    got = np.asarray(special.power(ratio, np.log(ratio), high, rest))
+    errors = [
+        value_error(x, mp.mpf(float(u)) ** mp.mpf(exponent), dtype)
+        for x, u in zip(got, ratio, strict=True)
+    ]
+    assert max(errors) <= 4  # by exp(x log u) it would be up to 46
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_log_quotient_and_its_slopes(dtype):
+    rng = np.random.default_rng(6)
+    p = spread(rng, 1e-36, 1).astype(dtype)
+    q = (p * (1 + signed(rng, 1e-6, 10).clip(-0.9))).astype(dtype)
+    slopes = jax.vmap(jax.grad(special.log_quotient, (0, 1)))(p, q)
+    for x, y, r, in_p, in_q in zip(p, q, special.log_quotient(p, q), *slopes, strict=True):
+        a, b = mp.mpf(float(x)), mp.mpf(float(y))
+        with mp.workdps(60):
+            truth = mp.log(a / b)
+        assert value_error(r, truth, dtype) <= 4
+        assert value_error(in_p, 1 / a, dtype) <= 2
+        assert value_error(in_q, -1 / b, dtype) <= 2
+
+
+def test_masses_have_finite_second_derivatives_down_to_the_least():
+    """1/y^2 would overflow below 5e-20; the second derivative along a change in proportion not."""
+    y = np.geomspace(2e-38, 1, 20).astype(SINGLE)
+
+    def second(f):
+        return jax.vmap(lambda y: jax.jvp(jax.grad(f), (y,), (y,))[1])(y)
+
+    np.testing.assert_allclose(second(special.log_mass) * y, -1, rtol=1e-6)
+    scaled = second(lambda y: special.quotient(2e-38, y)) * y * (y / SINGLE(2e-38))
+    np.testing.assert_allclose(scaled, 2, rtol=1e-5)

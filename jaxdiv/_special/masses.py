@@ -12,22 +12,31 @@ from jax import lax
 from jaxtyping import Array, Float
 from jaxtyping import ArrayLike as Number
 
-from .base import arrays
+from .base import arrays, log1p
+
+
+def _scaled(x, y):
+    """Both by the power of two that brings y near 1."""
+    _, exponent = jnp.frexp(lax.stop_gradient(y))
+    exponent = jnp.minimum(exponent - 1, jnp.finfo(y.dtype).maxexp - 2)
+    scale = jnp.ldexp(jnp.ones_like(y), -exponent)
+    return x * scale, y * scale
 
 
 def _quotient(x, y):
-    """By a power of two that brings y near 1: its inverse square is finite too."""
-    _, exponent = jnp.frexp(lax.stop_gradient(y))
-    scale = jnp.ldexp(jnp.ones_like(y), -jnp.minimum(exponent, jnp.finfo(y.dtype).maxexp - 2))
-    return (x * scale) / (y * scale)
+    x, y = _scaled(x, y)
+    return x / y
 
 
 @jax.custom_jvp
 def _log_quotient(p, q):
-    near = (abs(p - q) <= 0.5 * q) & (q > 0)
-    x, y = jnp.where(near, p, 1), jnp.where(near, q, 1)
+    x, y = _scaled(p, jnp.where(q == 0, 1, q))
+    ratio = x / y
+    near, apart = abs(ratio - 1) <= 0.5, (ratio == 0) | (ratio == jnp.inf)
     # The difference of two near masses is exact.
-    r = jnp.where(near, jnp.log1p((x - y) / y), _log(p) - jnp.where(q == 0, 0, _log(q)))
+    close = log1p(jnp.where(near, (x - y) / y, 0))
+    r = jnp.where(apart, _log(p) - _log(jnp.where(q == 0, 1, q)), _log(jnp.where(apart, 1, ratio)))
+    r = jnp.where(near, close, r)
     return jnp.where(q == 0, jnp.where(p == 0, 0, jnp.where(p > 0, jnp.inf, jnp.nan)), r)
 
 
