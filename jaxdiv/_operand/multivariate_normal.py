@@ -48,6 +48,7 @@ class MultivariateNormal(AbstractDistribution):
         constraint="positive_definite", event_ndim=2, default=None
     )
     reparameterized: ClassVar[bool] = True
+    integer: ClassVar[bool] = False
 
     @property
     def batch_shape(self):
@@ -87,6 +88,16 @@ class MultivariateNormal(AbstractDistribution):
         r"""$\Sigma$, whichever was given."""
         (scale,) = floating(self._given())
         return 0.5 * (scale + scale.mT) if self.scale_tril is None else _outer(jnp.tril(scale))
+
+    @property
+    def mean(self):
+        loc, _ = floating(self.loc, self._given())
+        return jnp.broadcast_to(loc, (*self.batch_shape, *self.event_shape))
+
+    @property
+    def variance(self):
+        diagonal = jnp.diagonal(self.covariance(), axis1=-2, axis2=-1)
+        return jnp.broadcast_to(diagonal, (*self.batch_shape, *self.event_shape))
 
     def log_prob(self, x):
         x, loc, tril = floating(x, self.loc, self.factor())

@@ -185,8 +185,26 @@ def _gamma_bregman(x1, x0, d):
 @_gamma_bregman.defjvp
 def _(primals, tangents):
     x1, x0, d = primals
-    change = _digamma_difference(x1, x0, d) * tangents[0] - d * trigamma(x0) * tangents[1]
+    change = _digamma_difference(x1, x0, d) * tangents[0] + _bregman_slope(x1, x0, d) * tangents[1]
     return _gamma_bregman(x1, x0, d), change
+
+
+@jax.custom_jvp
+def _bregman_slope(x1, x0, d):
+    return -d * trigamma(x0)
+
+
+@_bregman_slope.defjvp
+def _(primals, tangents):
+    # Of psi'(x0) - d psi''(x0) the leading terms cancel where x1 is much the less.
+    x1, x0, d = primals
+    steep, far = jax.grad(lambda x: jnp.sum(trigamma(x)))(x0), x0 > 8
+    y = jnp.where(far, x0, 8)
+    w = 1 / (y * y)
+    series = horner(w, [-(2 * k + 1) * (2 * k + 2) ** 2 * c for k, c in enumerate(_series(x0))])
+    rest = jnp.where(far, w * (-0.5 + w * y * series), trigamma(x0) + x0 * steep)
+    change = (rest - x1 * steep) * tangents[1] - trigamma(x0) * tangents[0]
+    return _bregman_slope(x1, x0, d), change
 
 
 def gamma_bregman(x1: Number, x0: Number, d: Number) -> Float[Array, "..."]:
