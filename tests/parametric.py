@@ -24,8 +24,8 @@ class Parametric:
     """`kinds` of its fields, in order: `loc`, `scale` (with its range), `unit`, `logit`, `count`.
 
     `log_density(x, *fields)`, `kl(p, q)` and `entropy(*fields)` are the textbook's; `moderate` are
-    the fields of two members and a few outcomes for tests that need no extremes. `steps` are the
-    units in which a change of a field counts.
+    the fields of two members, and `outcomes` some, for tests that need no extremes. A `twin` has
+    the closed forms of another that is listed.
     """
 
     name: str
@@ -39,9 +39,10 @@ class Parametric:
     low: float = 1e-3
     high: float = 1e6
     integral: bool = True
+    twin: bool = False
 
     def pairs(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Fields of pairs, `[count, 2, fields]`: a third apart, the others near down to 1e-6."""
+        """Fields of pairs, `[count, 2, fields]`: apart, near down to 1e-6, and equal."""
         sides = np.stack([self._draw(rng, count), self._draw(rng, count)], 1)
         near = np.arange(count) % 3 > 0
         gaps = 10.0 ** rng.uniform(-6, -1, (count, 1)) * rng.uniform(
@@ -63,6 +64,7 @@ class Parametric:
             sides[:, 1, i] = np.where(near, moved, sides[:, 1, i])
             if kind == "count" or (kind == "scale" and i in self.shared):
                 sides[:, 1, i] = p
+        sides[6::7, 1] = sides[6::7, 0]
         return sides
 
     @property
@@ -277,6 +279,7 @@ PARAMETRIC = [
         lambda a, b: a + log(b) + gamma(a) - (1 + a) * psi(a),
         ((4.7, 0.8), (3.4, 1.3)),
         POSITIVE,
+        twin=True,
     ),
     Parametric(
         "Chi2",
@@ -297,6 +300,7 @@ PARAMETRIC = [
         lambda v: gamma(v / 2) + (v - log(2) - (v - 1) * psi(v / 2)) / 2,
         ((5.5,), (4.1,)),
         POSITIVE,
+        twin=True,
     ),
     Parametric(
         "Beta",
@@ -415,6 +419,7 @@ PARAMETRIC = [
         lambda m, s: log(2 * pi * mp.e * s * s) / 2 + m,
         SOMEWHERE,
         POSITIVE,
+        twin=True,
     ),
     Parametric(
         "LogitNormal",
@@ -427,6 +432,7 @@ PARAMETRIC = [
         None,
         SOMEWHERE,
         INSIDE,
+        twin=True,
     ),
     Parametric(
         "VonMises",
@@ -457,6 +463,7 @@ PARAMETRIC = [
         entropy_kumaraswamy,
         ((1.7, 0.8), (1.7, 1.3)),
         INSIDE,
+        twin=True,
     ),
     Parametric(
         "ContinuousBernoulli",
@@ -500,6 +507,7 @@ PARAMETRIC = [
         ((3.0, 0.4), (3.0, 0.7)),
         (0.0, 1.0, 5.0),
         integral=False,
+        twin=True,
     ),
     Parametric(
         "Binomial",
@@ -523,7 +531,46 @@ class Multivariate:
     make: Callable[[np.random.Generator], Any]
 
 
+def tril(rng: np.random.Generator, size: int) -> Any:
+    """A Cholesky factor that is not ill-conditioned."""
+    lower = np.tril(0.4 * rng.normal(size=(size, size)), -1)
+    return jnp.asarray(lower + np.diag(np.exp(0.3 * rng.normal(size=size))))
+
+
+def _low_rank(rng):
+    return jd.LowRankMultivariateNormal(
+        jnp.asarray(rng.normal(size=3)),
+        jnp.asarray(rng.normal(size=(3, 1))),
+        jnp.asarray(np.exp(0.3 * rng.normal(size=3))),
+    )
+
+
+def _matrix_normal(rng):
+    return jd.MatrixNormal(jnp.asarray(rng.normal(size=(2, 3))), tril(rng, 2), tril(rng, 3))
+
+
+def _student(rng):
+    df = jnp.asarray(rng.uniform(3, 5))
+    return jd.MultivariateStudentT(df, jnp.asarray(rng.normal(size=2)), tril(rng, 2))
+
+
 MULTIVARIATE = [
-    Multivariate("Dirichlet", lambda rng: jd.Dirichlet(jnp.asarray(rng.uniform(1, 3, 3)))),
+    Multivariate("Dirichlet", lambda rng: jd.Dirichlet(jnp.asarray(rng.uniform(1, 3, 4)))),
+    Multivariate("Wishart", lambda rng: jd.Wishart(jnp.asarray(rng.uniform(4, 6)), tril(rng, 3))),
+    Multivariate(
+        "InverseWishart",
+        lambda rng: jd.InverseWishart(jnp.asarray(rng.uniform(7, 9)), tril(rng, 3)),
+    ),
+    Multivariate("MatrixNormal", _matrix_normal),
+    Multivariate("LowRankMultivariateNormal", _low_rank),
+    Multivariate("MultivariateStudentT", _student),
+    Multivariate(
+        "Multinomial",
+        lambda rng: jd.Multinomial(jnp.asarray(5.0), jnp.asarray(rng.dirichlet(np.ones(3)))),
+    ),
     Multivariate("Shifted", lambda rng: jd.Shifted(jd.Exponential(1.0), jnp.asarray(rng.normal()))),
+    Multivariate(
+        "Transformed",
+        lambda rng: jd.Transformed(jd.Normal(jnp.asarray(rng.normal()), 1.0), jd.Softplus()),
+    ),
 ]

@@ -77,7 +77,7 @@ class ContinuousBernoulli(AbstractContinuous, AbstractExponentialFamily):
         inside = (x >= 0) & (x <= 1)
         size = abs(eta)
         # From the end that it is drawn to.
-        value = -size * jnp.where(eta > 0, 1 - x, x) - _log_mass(size)
+        value = -size * jnp.where(eta > 0, 1 - x, x) - log_mass_by_size(size)
         return jnp.where(inside, value, -jnp.inf)
 
     def sample(self, key, shape=()):
@@ -141,7 +141,7 @@ def _nodes(eta: Array) -> tuple[Array, Array]:
     return x, w * jnp.exp(-eta * x)
 
 
-def _log_mass(size: Array) -> Array:
+def log_mass_by_size(size: Array) -> Array:
     r"""$\log((1 - e^{-\eta})/\eta)$ for $\eta \ge 0$."""
     low, small, large = _by_size(size)
     _, weights = _nodes(small)
@@ -167,8 +167,8 @@ def _remainder(eta1: Array, eta0: Array, d: Array) -> Array:
     apart = ~low & ~high
     big, other = jnp.where(apart, x0, 3 * c), jnp.where(apart, x1, 1.0)
     slope = -(1 / big - 1 / expm1(jnp.minimum(big, 80.0)))
-    mass = jnp.where(other < 0, -other, 0.0) + _log_mass(abs(other))
-    between = mass - _log_mass(big) - slope * (other - big)
+    mass = jnp.where(other < 0, -other, 0.0) + log_mass_by_size(abs(other))
+    between = mass - log_mass_by_size(big) - slope * (other - big)
     return jnp.where(low, near, jnp.where(high, far, between))
 
 
@@ -183,12 +183,12 @@ def _(functional, p, q):
 def _(functional, p):
     eta, mean = p.eta(), p.mean
     size = abs(eta)
-    return size * jnp.where(eta > 0, 1 - mean, mean) + _log_mass(size)
+    return size * jnp.where(eta > 0, 1 - mean, mean) + log_mass_by_size(size)
 
 
 @rule(Exp, ContinuousBernoulli)
 def _(statistic, p):
     eta, t = floating(p.eta(), statistic.rate)
     whole = eta + t
-    log_ratio_of_masses = _log_mass(abs(whole)) - _log_mass(abs(eta))
+    log_ratio_of_masses = log_mass_by_size(abs(whole)) - log_mass_by_size(abs(eta))
     return jnp.exp(jnp.maximum(whole, 0.0) - jnp.maximum(eta, 0.0) + log_ratio_of_masses)

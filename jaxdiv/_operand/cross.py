@@ -20,7 +20,7 @@ from .._functional.kl import KL
 from .._special import log_gamma
 from .base import AbstractDistribution, floating
 from .beta import Beta
-from .continuous_bernoulli import ContinuousBernoulli, _log_mass
+from .continuous_bernoulli import ContinuousBernoulli, log_mass_by_size
 from .exponential import Exponential
 from .gamma import Chi2, Gamma, InverseGamma, as_gamma
 from .gumbel import Gumbel, Weibull
@@ -173,7 +173,7 @@ def _(p, q):
 @against(ContinuousBernoulli)
 def _(p, q):
     mean, eta = floating(p.mean, q.eta())
-    return _log_mass(abs(eta)) + abs(eta) * jnp.where(eta > 0, 1 - mean, mean)
+    return log_mass_by_size(abs(eta)) + abs(eta) * jnp.where(eta > 0, 1 - mean, mean)
 
 
 @against(Uniform)
