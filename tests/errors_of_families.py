@@ -68,13 +68,21 @@ def derivatives_of(family: Parametric, pairs: np.ndarray) -> tuple[np.ndarray, n
 
 
 def value_errors(family: Parametric, pairs: np.ndarray) -> list[float]:
-    """In ulp of the value; infinite where one of the two is and the other not."""
+    """In ulp of the value; infinite where one of the two is and the other not.
+
+    Where the value is an exponential, an ulp of its argument counts.
+    """
     got, errors = values_of(family, pairs), []
     assert got.dtype == pairs.dtype and family.kl is not None
     with mp.workdps(DIGITS):
         for value, row in zip(got, pairs, strict=True):
             want = family.kl(*_exact(row))
-            errors.append(_value_error(value, want, pairs.dtype))
+            error = _value_error(value, want, pairs.dtype)
+            errors.append(
+                error / float(1 + mp.log1p(want))
+                if family.exponential and error < np.inf
+                else error
+            )
     return errors
 
 

@@ -40,6 +40,7 @@ class Parametric:
     high: float = 1e6
     integral: bool = True
     twin: bool = False
+    exponential: bool = False  # its divergence grows as an exponential of its fields
 
     def pairs(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Fields of pairs, `[count, 2, fields]`: apart, near down to 1e-6, and equal."""
@@ -368,6 +369,7 @@ PARAMETRIC = [
         lambda m, b: log(b) + 1 + mp.euler,
         SOMEWHERE,
         LINE,
+        exponential=True,
     ),
     Parametric(
         "Weibull",
@@ -379,6 +381,7 @@ PARAMETRIC = [
         SOME,
         POSITIVE,
         high=1e3,
+        exponential=True,
     ),
     Parametric(
         "Uniform",

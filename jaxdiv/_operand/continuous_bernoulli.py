@@ -4,6 +4,7 @@ With $\eta$ the logit its normaliser is $A(\eta) = \log((e^\eta - 1)/\eta)$, who
 means over (0, 1) of terms that are not negative.
 """
 
+import functools
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -133,9 +134,23 @@ def _by_size(size: Array) -> tuple[Array, Array, Array]:
     return low, jnp.where(low, size, 1.0), jnp.where(low, 1.0, size)
 
 
+@functools.cache
+def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """On [-1, 1], with the digits that an extended precision gives, where there is one."""
+    x = np.polynomial.legendre.leggauss(count)[0].astype(np.longdouble)
+    slope = x
+    for _ in range(2):
+        before, value = np.ones_like(x), x
+        for n in range(1, count):
+            before, value = value, ((2 * n + 1) * x * value - n * before) / (n + 1)
+        slope = count * (before - x * value) / (1 - x * x)
+        x = x - value / slope
+    return x.astype(float), (2 / ((1 - x * x) * slope * slope)).astype(float)
+
+
 def _nodes(eta: Array) -> tuple[Array, Array]:
     r"""Points of (0, 1), and weights by $e^{-\eta x}$, on a new first axis."""
-    x, w = np.polynomial.legendre.leggauss(48 if eta.dtype == jnp.float64 else 28)
+    x, w = _gauss_legendre(48 if eta.dtype == jnp.float64 else 28)
     shape = (-1, *(1,) * eta.ndim)
     x, w = (jnp.asarray((0.5 * v).reshape(shape), eta.dtype) for v in (1 + x, w))
     return x, w * jnp.exp(-eta * x)
@@ -156,9 +171,11 @@ def _remainder(eta1: Array, eta0: Array, d: Array) -> Array:
     low = (x0 <= 2 * c) & (abs(x1) <= 2 * c)
     high = ~low & (x0 >= c) & (x1 >= c)
     # Both moderate.
-    x, weights = _nodes(jnp.where(low, x0, 1.0))
+    small = x0 <= 2 * c
+    x, weights = _nodes(jnp.where(small, x0, 1.0))
     total = jnp.sum(weights, 0)
-    x = x - jnp.sum(weights * x, 0) / total
+    mean = jnp.sum(weights * x, 0) / total
+    x = x - mean
     near = log1p(jnp.sum(weights * psi(jnp.where(low, d, 0.0) * x), 0) / total)
     # Both large, on one side.
     one = jnp.where(high, x1, 1.0)
@@ -166,7 +183,7 @@ def _remainder(eta1: Array, eta0: Array, d: Array) -> Array:
     # Far from each other: with A less its slope at the end that P is drawn to.
     apart = ~low & ~high
     big, other = jnp.where(apart, x0, 3 * c), jnp.where(apart, x1, 1.0)
-    slope = -(1 / big - 1 / expm1(jnp.minimum(big, 80.0)))
+    slope = -jnp.where(small, mean, 1 / big)
     mass = jnp.where(other < 0, -other, 0.0) + log_mass_by_size(abs(other))
     between = mass - log_mass_by_size(big) - slope * (other - big)
     return jnp.where(low, near, jnp.where(high, far, between))
