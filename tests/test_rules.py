@@ -12,8 +12,10 @@ from jaxdiv import _api, _api_information, _api_unitless, _pairwise
 from jaxdiv._estimator import rules
 from jaxdiv._estimator.gradients import AbstractGradient
 from jaxdiv._estimator.rules import find_rule, matches, registered, rule
+from jaxdiv._operand import statistics
 
 from .families import FAMILIES, OBSERVATIONS
+from .parametric import MULTIVARIATE, PARAMETRIC
 from .registry import ESTIMATORS, FORMS, FUNCTIONALS, simplex
 
 
@@ -23,14 +25,28 @@ def some_operands():
     yield from (form.of(rows) for form in FORMS)
     yield from (jd.Bernoulli(probs=rows[:, 0]), jd.Bernoulli(logits=rows[:, 0]))
     yield from (family.make(rng, np.float64) for family in FAMILIES + OBSERVATIONS)
+    yield from (family.make(*map(jnp.asarray, family.moderate[0])) for family in PARAMETRIC)
+    yield from (family.make(rng) for family in MULTIVARIATE)
 
 
 def calls():
     """Every functional with every operand, or pair of them, in the registry."""
     operands = list(some_operands())
+    kinds = {type(d): d for d in operands}  # a rule sees types only
     for f in FUNCTIONALS:
-        for chosen in itertools.product(operands, repeat=f.arity):
+        for chosen in itertools.product(kinds.values(), repeat=f.arity):
             yield (f.value, *chosen)
+    yield from itertools.product(STATISTICS, kinds.values())
+
+
+STATISTICS = [
+    statistics.Log(),
+    statistics.Log1m(),
+    statistics.Exp(0.1),
+    statistics.Power(2.0),
+    statistics.Distance(0.3),
+    statistics.SquaredLog(0.3),
+]
 
 
 def finals(base):
@@ -70,9 +86,12 @@ def test_every_class_is_public_or_made_by_a_tag():
 
 
 def test_no_rule_is_ambiguous_and_each_has_a_case():
-    chosen = set()
+    chosen, entries = set(), {}
     for args in calls():
-        fits = [entry for entry in registered() if matches(entry, args)]
+        kind = type(args[0])
+        if kind not in entries:
+            entries[kind] = [entry for entry in registered() if issubclass(kind, entry[0])]
+        fits = [entry for entry in entries[kind] if matches(entry, args)]
         narrowest = [one for one in fits if all(narrower(one, other) for other in fits)]
         assert len(narrowest) == (1 if fits else 0), (args, fits)
         for entry in narrowest:

@@ -45,6 +45,12 @@ class AbstractEstimator(eqx.Module):
         """An independent and more accurate estimator of the same kind, to judge a fit by."""
 
 
+def _kind(d: AbstractDiscrete | AbstractDistribution) -> str:
+    if isinstance(d, AbstractDiscrete):
+        return "classes"
+    return "integers" if d.integer else "density"
+
+
 def check_normalisation(
     functional: AbstractFunctional, operands: tuple[Any, ...], normalize: bool
 ) -> None:
@@ -55,7 +61,7 @@ def check_normalisation(
                 f"{type(d).__name__} has no density to draw from or to integrate: use its closed "
                 "forms (`estimator=None`)."
             )
-    if len({(isinstance(d, AbstractDiscrete), d.event_shape) for d in operands}) > 1:
+    if len({(_kind(d), d.event_shape) for d in operands}) > 1:
         names = " and ".join(f"{type(d).__name__} {d.event_shape}" for d in operands)
         raise ValueError(f"the operands have no outcomes in common: {names} (event shapes).")
     if normalize:

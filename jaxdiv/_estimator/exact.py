@@ -8,7 +8,8 @@ from jaxtyping import Array
 
 from .._errors import NoClosedFormError
 from .._functional.base import AbstractFunctional
-from .._operand import discrete_rules as discrete_rules  # registers them
+from .._operand import cross as cross  # registers its rules, and so do these
+from .._operand import discrete_rules as discrete_rules
 from .._operand.align import align, align_one
 from .._operand.base import AbstractDistribution, AbstractOperand, AbstractWrapper
 from .._operand.bernoulli import as_classes
@@ -24,10 +25,12 @@ def exact(functional: AbstractFunctional, *operands: AbstractOperand) -> Array:
             value = wrapper.reduce(exact, functional, *operands)
             if value is not None:
                 return value
-    operands = tuple(as_classes(d) for d in operands)
-    fn = find_rule(functional, *operands)
-    if fn is not None:
-        return fn(functional, *operands)
+    as_given, operands = operands, tuple(as_classes(d) for d in operands)
+    for args in (operands, as_given):
+        fn = find_rule(functional, *args)
+        value = None if fn is None else fn(functional, *args)
+        if value is not None:  # a rule may leave some members of its families alone
+            return value
     if all(isinstance(d, AbstractDiscrete) for d in operands):
         return enumerate_outcomes(functional, *operands)
     value = functional.compose(exact, *operands)
@@ -106,6 +109,11 @@ def _explanation(functional: AbstractFunctional, *operands: AbstractOperand) -> 
         remedy = (
             "Observations have no density: take `cross_entropy`, the negative log-likelihood, of "
             "them against a model."
+        )
+    elif any(d.integer for d in operands if isinstance(d, AbstractDistribution)):
+        remedy = (
+            "Give estimator=MonteCarlo(n, gradient=Score()): draws of integers have no pathwise "
+            "gradient. A distribution over integers and a density have no common outcomes."
         )
     else:
         remedy = (

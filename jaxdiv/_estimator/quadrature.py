@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._functional.base import Pair, ratio_of_logs
-from .._operand.base import AbstractDistribution, Pieces
+from .._operand.base import AbstractDistribution, Pieces, greater, lesser
 from .base import AbstractEstimator, Estimate, check_normalisation
 
 # Panels end at these multiples of a scale around each piece of a density.
@@ -140,11 +140,12 @@ def _nodes(pieces, operands, batch, order):
     origin = pieces[0].points[len(pieces[0].points) // 2] if first is None else first
     origin = jnp.broadcast_to(origin, (*batch, dims))
     open_tails = any(piece.open_tails for piece in pieces)
-    low = min(d.support[0] for d in operands)
-    high = max(d.support[1] for d in operands)
+    low = functools.reduce(lesser, (d.support[0] for d in operands))
+    high = functools.reduce(greater, (d.support[1] for d in operands))
     if dims == 1:
         cuts = [_cuts_on_line(p, origin[..., 0], batch) for p in pieces]
-        ends = [end for d in operands for end in d.support if math.isfinite(end)]
+        ends = [end for d in operands for end in d.support]
+        ends = [end for end in ends if not (isinstance(end, float) and math.isinf(end))]
         cuts = jnp.concatenate([*cuts, *(end - origin[None, ..., 0] for end in ends)])
         x, w, nested = _composite(
             cuts, low - origin[..., 0], high - origin[..., 0], order, open_tails

@@ -5,16 +5,17 @@ from typing import Any
 
 from jaxtyping import Array
 
-_RULES: dict[tuple[type, ...], Callable[..., Array]] = {}
+_RULES: dict[tuple[type, ...], Callable[..., Array | None]] = {}
 
 
 def rule(functional: type, *operands: type) -> Callable[[Callable], Callable]:
     """Registers the decorated `(functional, *operands) -> value` as the closed form of the types.
 
-    The most specific entry serves; a test over the registry checks that there always is one.
+    The most specific entry serves; a test over the registry checks that there always is one. It
+    returns None for members of the types that it does not serve after all.
     """
 
-    def register(fn: Callable[..., Array]) -> Callable[..., Array]:
+    def register(fn: Callable[..., Array | None]) -> Callable[..., Array | None]:
         entry = (functional, *operands)
         if entry in _RULES:
             raise ValueError(f"two rules for {tuple(t.__name__ for t in entry)}")
@@ -24,7 +25,7 @@ def rule(functional: type, *operands: type) -> Callable[[Callable], Callable]:
     return register
 
 
-def find_rule(functional: Any, *operands: Any) -> Callable[..., Array] | None:
+def find_rule(functional: Any, *operands: Any) -> Callable[..., Array | None] | None:
     """The most specific rule for the types of the arguments, or None."""
     args = (functional, *operands)
     fits = [entry for entry in _RULES if matches(entry, args)]

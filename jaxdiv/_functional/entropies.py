@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from .._special import neg_xlogy
 from .base import AbstractFunctional
+from .kl import KL
 
 
 class Entropy(AbstractFunctional):
@@ -72,4 +73,5 @@ class CrossEntropy(AbstractFunctional):
         return mean
 
     def compose(self, evaluate, *operands):
-        return None
+        p, q = operands
+        return evaluate(Entropy(), p) + evaluate(KL(), p, q)

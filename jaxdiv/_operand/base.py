@@ -91,6 +91,11 @@ class AbstractDistribution(AbstractOperand):
 
     @property
     @abc.abstractmethod
+    def integer(self) -> bool:
+        """Whether the outcomes are integers: the density is a mass then."""
+
+    @property
+    @abc.abstractmethod
     def event_shape(self) -> Shape:
         """The shape of one outcome."""
 
@@ -102,7 +107,20 @@ class AbstractDistribution(AbstractOperand):
     @property
     @abc.abstractmethod
     def support(self) -> tuple[ArrayLike, ArrayLike]:
-        """The interval (of each coordinate) outside which the density is zero."""
+        """The interval (of each coordinate) outside which the density is zero.
+
+        Ends that are Python numbers are the same for every member of the family.
+        """
+
+    @property
+    @abc.abstractmethod
+    def mean(self) -> Float[Array, "*batch_event"]:
+        """$E[X]$: infinite or NaN where it is infinite or does not exist."""
+
+    @property
+    @abc.abstractmethod
+    def variance(self) -> Float[Array, "*batch_event"]:
+        """The variance of each coordinate: infinite or NaN as the mean is."""
 
     @abc.abstractmethod
     def log_prob(self, x: Float[ArrayLike, "*sample_batch_event"]) -> Float[Array, "..."]:
@@ -150,6 +168,20 @@ class AbstractWrapper(AbstractDistribution):
 def only_stratum(x: Array, batch_shape: Shape) -> tuple[Array, Array]:
     """Plain draws `[n, *batch, *event]` as a single stratum of weight one."""
     return jnp.ones((1, *batch_shape), x.dtype), x[None]
+
+
+def lesser(a: Any, b: Any) -> Any:
+    """The smaller of two ends of a support; a Python number where both are."""
+    return min(a, b) if _are_numbers(a, b) else jnp.minimum(*floating(a, b))
+
+
+def greater(a: Any, b: Any) -> Any:
+    """The larger of two ends of a support; a Python number where both are."""
+    return max(a, b) if _are_numbers(a, b) else jnp.maximum(*floating(a, b))
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(v, (int, float)) for v in values)
 
 
 def broadcast_shapes(*arrays: Any) -> Shape:

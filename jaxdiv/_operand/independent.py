@@ -54,6 +54,18 @@ class Independent(AbstractWrapper):
         return self.base.reparameterized
 
     @property
+    def integer(self):
+        return self.base.integer
+
+    @property
+    def mean(self):
+        return self.base.mean
+
+    @property
+    def variance(self):
+        return self.base.variance
+
+    @property
     def normalized(self):
         return self.base.normalized
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from .._errors import NoClosedFormError
 from .base import AbstractDistribution, Pieces, field, widen
 
 
@@ -42,6 +43,7 @@ class LogDensity(AbstractDistribution):
     points: Float[Array, "M ..."] | None = field(constraint="fixed")
     origin: Float[ArrayLike, "..."] = field(constraint="fixed")
     reparameterized: ClassVar[bool] = False
+    integer: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -80,6 +82,14 @@ class LogDensity(AbstractDistribution):
     @property
     def support(self):
         return self.interval
+
+    @property
+    def mean(self):
+        raise NoClosedFormError("LogDensity: its mean is not known; integrate, or draw from P.")
+
+    @property
+    def variance(self):
+        raise NoClosedFormError("LogDensity: its variance is not known; integrate, or draw from P.")
 
     def log_prob(self, x):
         x = widen(x) + self.origin

@@ -1,16 +1,26 @@
 """Mixtures."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from .._functional.entropies import CrossEntropy
-from .base import AbstractDistribution, AbstractOperand, AbstractWrapper, Pieces, Shape
+from .base import (
+    AbstractDistribution,
+    AbstractOperand,
+    AbstractWrapper,
+    Pieces,
+    Shape,
+    greater,
+    lesser,
+)
 from .discrete import AbstractDiscrete
 from .independent import Independent
 
@@ -65,6 +75,36 @@ class Mixture(AbstractWrapper):
         return jnp.broadcast_shapes(self.mixing.batch_shape, *shapes)
 
     @property
+    def integer(self):
+        return self._first.integer
+
+    @property
+    def mean(self):
+        return self._average(self._moments()[0])
+
+    @property
+    def variance(self):
+        means, variances = self._moments()
+        middle = jnp.expand_dims(self._average(means), -1 - len(self.event_shape))
+        return self._average(variances + (means - middle) ** 2)
+
+    def _moments(self) -> tuple[Array, Array]:
+        """Mean and variance of each component, `[*batch, K, *event]`."""
+        if not isinstance(self.components, tuple):
+            return self.components.mean, self.components.variance
+        axis = -1 - len(self.event_shape)
+        means = jnp.broadcast_arrays(*(c.mean for c in self.components))
+        variances = jnp.broadcast_arrays(*(c.variance for c in self.components))
+        return jnp.stack(means, axis), jnp.stack(variances, axis)
+
+    def _average(self, values: Array) -> Array:
+        """Over the components, which stand before the event."""
+        rank = len(self.event_shape)
+        weights = self.mixing.mass(None)
+        weights = weights.reshape(weights.shape + (1,) * rank)
+        return jnp.sum(jnp.where(weights == 0, 0.0, weights * values), -1 - rank)
+
+    @property
     def event_shape(self):
         return self._first.event_shape
 
@@ -77,8 +117,9 @@ class Mixture(AbstractWrapper):
     def support(self):
         if isinstance(self.components, tuple):
             lows, highs = zip(*(c.support for c in self.components), strict=True)
-            return min(lows), max(highs)
-        return self.components.support
+            return functools.reduce(lesser, lows), functools.reduce(greater, highs)
+        low, high = self.components.support
+        return _over_components(low, jnp.min), _over_components(high, jnp.max)
 
     @property
     def _first(self) -> AbstractDistribution:
@@ -173,6 +214,11 @@ class Mixture(AbstractWrapper):
             values = over(self.components)
         weights = self.mixing.mass(None)
         return jnp.sum(jnp.where(weights == 0, 0.0, weights * values), -1)
+
+
+def _over_components(end: ArrayLike, extreme: Callable[..., Array]) -> ArrayLike:
+    """An end of the support of all components, if it is not the same for them all."""
+    return extreme(end, -1) if jnp.ndim(end) else end
 
 
 def _component_axes(dist: Any, extra: int = 0) -> Any:

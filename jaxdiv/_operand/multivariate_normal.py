@@ -48,6 +48,7 @@ class MultivariateNormal(AbstractDistribution):
         constraint="positive_definite", event_ndim=2, default=None
     )
     reparameterized: ClassVar[bool] = True
+    integer: ClassVar[bool] = False
 
     @property
     def batch_shape(self):
@@ -88,6 +89,16 @@ class MultivariateNormal(AbstractDistribution):
         (scale,) = floating(self._given())
         return 0.5 * (scale + scale.mT) if self.scale_tril is None else _outer(jnp.tril(scale))
 
+    @property
+    def mean(self):
+        loc, _ = floating(self.loc, self._given())
+        return jnp.broadcast_to(loc, (*self.batch_shape, *self.event_shape))
+
+    @property
+    def variance(self):
+        diagonal = jnp.diagonal(self.covariance(), axis1=-2, axis2=-1)
+        return jnp.broadcast_to(diagonal, (*self.batch_shape, *self.event_shape))
+
     def log_prob(self, x):
         x, loc, tril = floating(x, self.loc, self.factor())
         z = jnp.einsum("...ij,...j->...i", _inverse(tril), x - loc)
@@ -125,18 +136,24 @@ class MultivariateNormal(AbstractDistribution):
 
 @rule(KL, MultivariateNormal, MultivariateNormal)
 def _(functional, p, q):
+    if p.scale_tril is None or q.scale_tril is None:
+        return kl_by_difference(p, q, p.covariance() - q.covariance())
     z = _whitened_shift(p, q)
     half_square = 0.5 * jnp.sum(z * z, -1)
-    if p.scale_tril is None or q.scale_tril is None:
-        factor = _match(q.factor(), p.covariance() - q.covariance())
-        excess = _solve(*factor)
-        excess = _solve(_match(q.factor(), excess)[0], excess.mT)
-        return half_square + 0.5 * _trace_phi(0.5 * (excess + excess.mT))
     tril_p, tril_q = floating(p.factor(), q.factor())
     relative = _solve(*_match(tril_q, tril_p - tril_q))
     strict = jnp.sum(jnp.tril(relative, -1) ** 2, (-2, -1))
     diagonals = (jnp.diagonal(tril, axis1=-2, axis2=-1) for tril in (tril_p, tril_q))
     return half_square + 0.5 * strict + jnp.sum(log_det_divergence(*diagonals), -1)
+
+
+def kl_by_difference(p: MultivariateNormal, q: MultivariateNormal, difference: Array) -> Array:
+    r"""From $\Sigma_p - \Sigma_q$."""
+    z = _whitened_shift(p, q)
+    factor = _match(q.factor(), difference)
+    excess = _solve(*factor)
+    excess = _solve(_match(q.factor(), excess)[0], excess.mT)
+    return 0.5 * jnp.sum(z * z, -1) + 0.5 * _trace_phi(0.5 * (excess + excess.mT))
 
 
 @rule(Entropy, MultivariateNormal)

@@ -52,6 +52,7 @@ class Normal(AbstractDistribution):
     loc: Float[Any, "..."] = field()
     scale: Float[Any, "..."] = field(constraint="positive")
     reparameterized: ClassVar[bool] = True
+    integer: ClassVar[bool] = False
 
     @property
     def batch_shape(self) -> Shape:
@@ -68,6 +69,16 @@ class Normal(AbstractDistribution):
     @property
     def support(self):
         return -math.inf, math.inf
+
+    @property
+    def mean(self):
+        loc, _ = floating(self.loc, self.scale)
+        return jnp.broadcast_to(loc, self.batch_shape)
+
+    @property
+    def variance(self):
+        _, scale = floating(self.loc, self.scale)
+        return jnp.broadcast_to(scale * scale, self.batch_shape)
 
     def log_prob(self, x):
         x, loc, scale = floating(x, self.loc, self.scale)

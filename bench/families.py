@@ -1,0 +1,54 @@
+"""`python -m bench.families [NAME ...]`: what the families' closed forms are off by, in ulp."""
+
+import argparse
+import time
+
+import jax
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+
+from tests.errors_of_families import (  # noqa: E402
+    derivative_errors,
+    entropy_errors,
+    quantiles,
+    rounded,
+    value_errors,
+)
+from tests.parametric import PARAMETRIC  # noqa: E402
+
+
+def main() -> None:
+    """Prints a line a family."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--double", action="store_true", help="float64 instead of float32")
+    args = parser.parse_args()
+    dtype = np.float64 if args.double else np.float32
+    print(f"{np.dtype(dtype)}: median / 99th percentile / largest, in ulp; {args.count} pairs each")
+    print(f"{'family':20} {'value':>20} {'gradient':>20} {'second':>24} {'entropy':>18}")
+    for family in PARAMETRIC:
+        if args.names and family.name not in args.names:
+            continue
+        start = time.perf_counter()
+        pairs = rounded(family.pairs(np.random.default_rng(0), args.count), dtype)
+        columns = [None, None, None, None]
+        if family.kl is not None:
+            columns[0] = value_errors(family, pairs)
+            columns[1], columns[2] = derivative_errors(family, pairs[: args.count // 3])
+        if family.entropy is not None:
+            columns[3] = entropy_errors(family, pairs)
+        cells = [
+            "-" if not c else "{:.2g} / {:.3g} / {:.3g}".format(*quantiles(c)) for c in columns
+        ]
+        seconds = time.perf_counter() - start
+        print(
+            f"{family.name:20} {cells[0]:>20} {cells[1]:>20} {cells[2]:>24} {cells[3]:>18} "
+            f"{seconds:5.0f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

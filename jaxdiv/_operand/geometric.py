@@ -1,0 +1,156 @@
+"""The geometric and the negative binomial distributions and their closed forms."""
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import jax.random as jr
+from jax import lax
+from jaxtyping import Array, Float
+
+from .._estimator.rules import find_rule, rule
+from .._functional.entropies import Entropy
+from .._functional.kl import KL
+from .._functional.renyi import Renyi
+from .._special import expm1, log_gamma, log_ratio
+from .._special.base import log1p
+from .agree import only_where_equal
+from .align import align
+from .base import field, floating
+from .bernoulli import Bernoulli
+from .exponential_family import AbstractExponentialFamily
+from .univariate import AbstractInteger, uniform
+
+
+class Geometric(AbstractInteger, AbstractExponentialFamily):
+    r"""Mass $p(1 - p)^x$ at $x = 0, 1, 2, ...$: the failures before the first success.
+
+    Args:
+        probs: $p$ in (0, 1), of a success.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.kl(jd.Geometric(0.5), jd.Geometric(0.25)):.6f}")
+        0.287682
+    """
+
+    probs: Float[Any, "..."] = field(constraint="unit_interval")
+
+    @property
+    def support(self):
+        return 0.0, math.inf
+
+    @property
+    def mean(self):
+        (p,) = self.parameters()
+        return (1 - p) / p
+
+    @property
+    def variance(self):
+        (p,) = self.parameters()
+        return (1 - p) / (p * p)
+
+    def log_mass(self, x):
+        x, p = floating(x, self.probs)
+        return jnp.log(p) + times_log1m(x, p)
+
+    def sample(self, key, shape=()):
+        (p,) = self.parameters()
+        u = uniform(key, (*shape, *p.shape), p.dtype)
+        return lax.stop_gradient(jnp.floor(jnp.log(u) / log1p(-p)))
+
+    def natural(self):
+        return (log1p(-self.parameters()[0]),)
+
+    def from_natural(self, natural):
+        return Geometric(-expm1(natural[0]))
+
+    def natural_difference(self, other):
+        a, b = floating(self.probs, other.probs)
+        return (log_ratio(1 - a, 1 - b, b - a),)
+
+    def is_natural(self, natural):
+        return natural[0] < 0
+
+    def fisher_form(self, direction):
+        return self.variance * direction[0] ** 2
+
+
+class NegativeBinomial(AbstractInteger):
+    r"""The failures before success number $r$: mass $\binom{x + r - 1}{x} p^r (1 - p)^x$.
+
+    Between two of them KL and Renyi divergences have a closed form where both have the same $r$
+    (else there is none, and under `jit`, which cannot tell, it is NaN). The entropy has none.
+
+    Args:
+        total_count: $r > 0$, not necessarily whole; not a parameter to `fit`.
+        probs: $p$ in (0, 1), of a success.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> print(f"{jd.kl(jd.NegativeBinomial(2.0, 0.5), jd.NegativeBinomial(2.0, 0.25)):.6f}")
+        0.575364
+    """
+
+    total_count: Float[Any, "..."] = field(constraint="fixed")
+    probs: Float[Any, "..."] = field(constraint="unit_interval")
+
+    @property
+    def support(self):
+        return 0.0, math.inf
+
+    @property
+    def mean(self):
+        r, p = self.parameters()
+        return r * ((1 - p) / p)
+
+    @property
+    def variance(self):
+        r, p = self.parameters()
+        return r * ((1 - p) / (p * p))
+
+    def log_mass(self, x):
+        x, r, p = floating(x, self.total_count, self.probs)
+        ways = log_gamma(x + r) - log_gamma(x + 1) - log_gamma(r)
+        return ways + r * jnp.log(p) + times_log1m(x, p)
+
+    def sample(self, key, shape=()):
+        r, p = self.parameters()
+        key_rate, key_count = jr.split(key)
+        rate = jr.gamma(key_rate, r, (*shape, *r.shape), r.dtype) * ((1 - p) / p)
+        return lax.stop_gradient(jr.poisson(key_count, rate).astype(r.dtype))
+
+
+def times_log1m(x: Array, p: Array) -> Array:
+    r"""$x\log(1 - p)$, and 0 at $x = 0$."""
+    none = x == 0
+    return jnp.where(none, 0.0, x) * log1p(-jnp.where(none, 0.5, p))
+
+
+def of_bernoullis(functional: Any, p: Array, q: Array) -> Array:
+    """Between single trials."""
+    return functional.integrate(align(Bernoulli(probs=p), Bernoulli(probs=q)))
+
+
+@rule(KL, Geometric, Geometric)
+def _(functional, p, q):
+    a, b = floating(p.probs, q.probs)
+    return of_bernoullis(functional, a, b) / a
+
+
+@rule(Entropy, Geometric)
+def _(functional, p):
+    (probs,) = p.parameters()
+    fn: Any = find_rule(functional, Bernoulli(probs=probs))
+    return fn(functional, Bernoulli(probs=probs)) / probs
+
+
+@rule(KL, NegativeBinomial, NegativeBinomial)
+@rule(Renyi, NegativeBinomial, NegativeBinomial)
+def _(functional, p, q):
+    """As many times what it is between geometric distributions, of which it is the sum."""
+    count, one, other = floating(p.total_count, p.probs, q.probs)
+    geometric = Geometric(one), Geometric(other)
+    fn: Any = find_rule(functional, *geometric)
+    value = fn(functional, *geometric)
+    return None if value is None else only_where_equal(p.total_count, q.total_count, count * value)
