@@ -358,3 +358,50 @@ def test_what_makes_no_sense_says_so():
         jd.cressie_read(p, p, math.inf)
     with pytest.raises(TypeError, match="expected integers"):
         jd.surprisal(p, 0.5)
+
+
+def test_bregman_of_small_masses():
+    """Where the third derivative of the generator overflows, and then the second too."""
+
+    def b(z, w):
+        return jd.bregman(jd.logits(z), jd.logits(w), lambda x: x * jnp.log(x), at_zero=0.0)
+
+    def kl(z, w):
+        return jd.kl(jd.logits(z), jd.logits(w))
+
+    low = jnp.array([-30.0, -40.0, -46.0, -60.0], jnp.float32)
+    z = jnp.stack([jnp.zeros(4, jnp.float32), low], -1)
+    w = z + jnp.array([0.0, 0.1], jnp.float32)
+    got, want = ([jax.vmap(f)(z, w), *jax.vmap(jax.grad(f, (0, 1)))(z, w)] for f in (b, kl))
+    for x, y in zip(got, want, strict=True):
+        np.testing.assert_allclose(x[:2], y[:2], rtol=1e-5)
+    # Beyond, by the definition as it stands: 1e-7 / 5e-3.
+    np.testing.assert_allclose(got[0][2:], want[0][2:], rtol=1e-3)
+    np.testing.assert_allclose(got[1][2:], want[1][2:], rtol=1e-5)
+    assert not jax.vmap(b)(z, z).any()
+    assert jnp.isfinite(jax.jit(jax.vmap(jax.hessian(b, 1)))(z, w)).all()
+
+
+def test_renyi_of_an_order_next_to_one():
+    """By its definition where supports differ: log(1/2) / (order - 1), with the digits of both."""
+    p, q = jd.logits([0.0, 0.0, -np.inf]), jd.logits([0.0, -np.inf, 0.0])
+    order = 0.999999
+    for estimator in (None, jd.Enumerate()):
+        value = jd.renyi(p, q, order, estimator=estimator)
+        np.testing.assert_allclose(value, math.log(0.5) / (order - 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make", [jd.Tsallis, jd.AmariAlpha, jd.CressieRead, jd.RenyiEntropy, jd.JensenShannon]
+)
+def test_an_array_of_parameters_is_refused(make):
+    with pytest.raises(ValueError, match=r"must be one number, got .*\(3,\).*vmap"):
+        make(jnp.full(3, 0.5))
+
+
+def test_shapes_that_do_not_meet_are_named():
+    p, q = jd.logits(jnp.zeros((2, 3))), jd.logits(jnp.zeros((5, 3)))
+    with pytest.raises(ValueError, match=r"p has batch shape \(2,\) and q has \(5,\).*pairwise"):
+        jd.jeffreys(p, q)
+    with pytest.raises(ValueError, match=r"logits: the class axis .* is empty"):
+        jd.logits(jnp.zeros((2, 0)))

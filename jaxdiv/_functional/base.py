@@ -2,10 +2,12 @@
 
 import abc
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -144,6 +146,15 @@ class AbstractDecomposable(AbstractDivergence):
 
     def integrate(self, pair):
         return pair.total(self.nodes(pair))
+
+
+def check_scalar(name: str, value: Any) -> None:
+    """Refuses an array of parameters, which would meet the classes."""
+    if isinstance(value, jax.Array | np.ndarray) and value.ndim:
+        raise ValueError(
+            f"{name} must be one number, got an array of shape {value.shape}: for several use "
+            "`jax.vmap`."
+        )
 
 
 def no_average(functional: AbstractFunctional) -> TypeError:

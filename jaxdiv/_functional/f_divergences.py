@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from .._special import expm1, js_kernel, psi, quotient, tanh
-from .base import AbstractDecomposable, Pair
+from .base import AbstractDecomposable, Pair, check_scalar
 from .growth import outgrowth
 from .renyi import Renyi
 
@@ -150,6 +150,7 @@ class JensenShannon(AbstractDecomposable):
     needs_normalized: ClassVar[bool] = True
 
     def __check_init__(self):
+        check_scalar("weight", self.weight)
         if isinstance(self.weight, (int, float)) and not 0 < self.weight < 1:
             raise ValueError(
                 f"weight must lie strictly between 0 and 1, got {self.weight}: at the ends the "

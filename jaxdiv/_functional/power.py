@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._special import expm1, expm1_over, quotient, renyi_node
-from .base import AbstractDecomposable, Draws, Pair
+from .base import AbstractDecomposable, Draws, Pair, check_scalar
 from .growth import outgrowth
 from .renyi import Renyi, scaled
 
@@ -198,6 +198,7 @@ class Tsallis(AbstractDecomposable):
     needs_normalized: ClassVar[bool] = True
 
     def __check_init__(self):
+        check_scalar("order", self.order)
         if isinstance(self.order, (int, float)) and not 0 < self.order < math.inf:
             raise ValueError(f"order must be positive and finite, got {self.order}.")
 
@@ -220,5 +221,6 @@ class Tsallis(AbstractDecomposable):
 
 
 def _check_finite(name: str, value: Any) -> None:
+    check_scalar(name, value)
     if isinstance(value, (int, float)) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}.")

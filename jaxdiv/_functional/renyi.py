@@ -1,7 +1,7 @@
 """The Renyi divergence."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import lax
@@ -38,7 +38,7 @@ class Renyi(AbstractDivergence):
 
     def __check_init__(self):
         if isinstance(self.order, (int, float)) and not self.order >= 0:
-            raise ValueError(f"order must not be negative, got {self.order}.")
+            raise ValueError(f"order must be a number from 0 to inf, got {self.order}.")
 
     def integrate(self, pair):
         if is_static(self.order, 0.0):
@@ -47,7 +47,7 @@ class Renyi(AbstractDivergence):
             if pair.weights is not None:
                 raise TypeError(_NO_INTEGRAL)
             return _largest_ratio(pair)
-        return renyi_of(pair, jnp.asarray(self.order, pair.r.dtype))
+        return renyi_of(pair, self.order)
 
     def terms(self, draws):
         if is_static(self.order, math.inf):
@@ -80,9 +80,9 @@ def is_static(order: ArrayLike, value: float) -> bool:
     return isinstance(order, (int, float)) and order == value
 
 
-def renyi_of(pair: Pair, order: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    r"""At an order in $(0, \infty)$."""
-    each = order[..., None]
+def renyi_of(pair: Pair, order: Any) -> Float[Array, "*batch"]:
+    r"""At an order, or one for each row, in $(0, \infty)$."""
+    each = jnp.asarray(order, pair.r.dtype)[..., None]
     shared = jnp.where(jnp.isinf(pair.r), -jnp.inf, pair.log_q + each * pair.finite_r)
     top = pair.maximum(shared)
     top = jnp.where(jnp.isinf(top), 0.0, top)
@@ -90,7 +90,7 @@ def renyi_of(pair: Pair, order: Float[Array, "*batch"]) -> Float[Array, "*batch"
     empty = pair.maximum(pair.p + pair.q) == 0  # padding: masked on both sides
     log_affinity = jnp.where(affinity > 0, jnp.log(jnp.where(affinity > 0, affinity, 1)), -jnp.inf)
     log_affinity = jnp.where(empty, 0.0, log_affinity + top)
-    small = _is_small(log_affinity, order)
+    small = _is_small(log_affinity, jnp.asarray(order, pair.r.dtype))
     r = jnp.where(small[..., None] & ~(pair.q_is_zero & (each >= 1)), pair.r, 0.0)
     rest = pair.total(renyi_node(pair.p, pair.q, r, each))
     lost = pair.maximum(pair.q_is_zero.astype(r.dtype)) > 0
@@ -102,15 +102,17 @@ def _is_small(log_affinity: Array, order: Array) -> Array:
     return (abs(log_affinity) < 0.4) | (order == 1)
 
 
-def renyi_from(log_affinity: Array, rest: Array, lost: Array, order: Array) -> Array:
+def renyi_from(log_affinity: Array, rest: Array, lost: Array, order: Any) -> Array:
     r"""From $\log A$, $A = \sum p^a q^{1-a}$, and $(1 - A) / a(1-a)$, which counts if it is small.
 
     $A$ is 0 for disjoint supports; `lost` is where there is a $p > 0 = q$.
     """
+    beta = jnp.asarray(order - 1, rest.dtype)  # of a Python number, before it is rounded
+    order = jnp.asarray(order, rest.dtype)
     small, disjoint = _is_small(log_affinity, order), log_affinity == -jnp.inf
     near = renyi_link(jnp.where(small, rest, 0.0), order)
     apart = jnp.where(small | disjoint, 0.0, log_affinity)
-    far = jnp.where(disjoint, jnp.inf, apart / jnp.where(small, 1.0, order - 1))
+    far = jnp.where(disjoint, jnp.inf, apart / jnp.where(small, 1.0, beta))
     return jnp.where(small, near, far) + jnp.where((order >= 1) & lost, jnp.inf, 0.0)
 
 

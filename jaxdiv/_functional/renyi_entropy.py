@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from .._special import expm1_over, log1prel
-from .base import AbstractFunctional, Pair
+from .base import AbstractFunctional, Pair, check_scalar
 from .renyi import is_static
 
 
@@ -36,8 +36,9 @@ class RenyiEntropy(AbstractFunctional):
     needs_normalized: ClassVar[bool] = True
 
     def __check_init__(self):
+        check_scalar("order", self.order)
         if isinstance(self.order, (int, float)) and not self.order >= 0:
-            raise ValueError(f"order must not be negative, got {self.order}.")
+            raise ValueError(f"order must be a number from 0 to inf, got {self.order}.")
 
     def integrate(self, pair):
         at_end = is_static(self.order, 0.0) or is_static(self.order, math.inf)
@@ -101,6 +102,7 @@ class TsallisEntropy(AbstractFunctional):
     needs_normalized: ClassVar[bool] = True
 
     def __check_init__(self):
+        check_scalar("order", self.order)
         if isinstance(self.order, (int, float)) and not 0 < self.order < math.inf:
             raise ValueError(f"order must be positive and finite, got {self.order}.")
 

@@ -69,6 +69,14 @@ def _num_classes(p: AbstractDiscrete, q: AbstractDiscrete) -> int | None:
             f"p has {p.num_outcomes} classes and q has {q.num_outcomes}: the class axis must be "
             "the same for both (see `axis=`)."
         )
+    shapes = [d.batch_shape for d in (p, q)]
+    try:
+        jnp.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f"p has batch shape {shapes[0]} and q has {shapes[1]}, which do not broadcast: for "
+            "every pair of two batches use `pairwise`."
+        ) from None
     return sizes.pop() if sizes else None
 
 
@@ -145,7 +153,7 @@ def _(functional, p, q):
     masked_a, masked_b = a == -jnp.inf, b == -jnp.inf
     lost, some = (_any(x, axis_name) for x in (~masked_a & masked_b, ~masked_a | ~masked_b))
     log_affinity = jnp.where(some, log_affinity, 0.0)
-    return renyi_from(log_affinity, rest, lost, jnp.asarray(order, rest.dtype))
+    return renyi_from(log_affinity, rest, lost, order)
 
 
 def _any(x: Array, axis_name: str | None) -> Array:

@@ -166,7 +166,10 @@ def _arrange(name: str, x: Any, axis: int, where: Any) -> tuple[Any, Any]:
                 f"{name}: where of shape {where.shape} does not broadcast to {x.shape}."
             )
         where = jnp.moveaxis(jnp.broadcast_to(where, x.shape), axis, -1)
-    return jnp.moveaxis(x, axis, -1), where
+    x = jnp.moveaxis(x, axis, -1)
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name}: the class axis of the array is empty: it needs a class.")
+    return x, where
 
 
 def _validated(operand: Any, check: bool) -> Any:
