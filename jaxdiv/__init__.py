@@ -84,12 +84,12 @@ from ._operand.beta import Dirichlet as Dirichlet
 from ._operand.binomial import Binomial as Binomial
 from ._operand.cauchy import Cauchy as Cauchy
 from ._operand.cauchy import StudentT as StudentT
+from ._operand.chi import Chi as Chi
+from ._operand.chi import Chi2 as Chi2
 from ._operand.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from ._operand.empirical import PointMass as PointMass
 from ._operand.empirical import samples as samples
 from ._operand.exponential import Exponential as Exponential
-from ._operand.gamma import Chi as Chi
-from ._operand.gamma import Chi2 as Chi2
 from ._operand.gamma import Gamma as Gamma
 from ._operand.gamma import InverseGamma as InverseGamma
 from ._operand.geometric import Geometric as Geometric

@@ -13,7 +13,7 @@ from .._functional.kl import KL
 from .._special import digamma_difference
 from .._special.base import log1p
 from .base import field, floating
-from .gamma import half_step
+from .chi import half_step
 from .univariate import AbstractLocationScale
 
 

@@ -20,9 +20,10 @@ from .._functional.kl import KL
 from .._special import log_gamma
 from .base import AbstractDistribution, floating
 from .beta import Beta
+from .chi import Chi2, as_gamma
 from .continuous_bernoulli import ContinuousBernoulli, log_mass_by_size
 from .exponential import Exponential
-from .gamma import Chi2, Gamma, InverseGamma, as_gamma
+from .gamma import Gamma, InverseGamma
 from .gumbel import Gumbel, Weibull
 from .half_normal import HalfNormal
 from .laplace import Laplace
