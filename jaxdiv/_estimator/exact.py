@@ -10,7 +10,7 @@ from .._errors import NoClosedFormError
 from .._functional.base import AbstractFunctional
 from .._operand import cross as cross  # registers its rules, and so do these
 from .._operand import discrete_rules as discrete_rules
-from .._operand.align import align, align_one
+from .._operand.align import align, align_one, check_batches
 from .._operand.base import AbstractDistribution, AbstractOperand, AbstractWrapper
 from .._operand.bernoulli import as_classes
 from .._operand.discrete import AbstractDiscrete
@@ -26,12 +26,15 @@ def exact(functional: AbstractFunctional, *operands: AbstractOperand) -> Array:
             if value is not None:
                 return value
     as_given, operands = operands, tuple(as_classes(d) for d in operands)
+    discrete = all(isinstance(d, AbstractDiscrete) for d in operands)
+    if discrete and len(operands) == 2:
+        check_batches(*operands)
     for args in (operands, as_given):
         fn = find_rule(functional, *args)
         value = None if fn is None else fn(functional, *args)
         if value is not None:  # a rule may leave some members of its families alone
             return value
-    if all(isinstance(d, AbstractDiscrete) for d in operands):
+    if discrete:
         return enumerate_outcomes(functional, *operands)
     value = functional.compose(exact, *operands)
     if value is None:

@@ -26,7 +26,7 @@ from .._kernel.categorical import (
     log_ratio,
 )
 from .._special import log_quotient, renyi_node
-from .base import widen
+from .base import AbstractOperand, widen
 from .bernoulli import Bernoulli, as_classes
 from .bernoulli import log_ratio as bernoulli_log_ratio
 from .discrete import AbstractDiscrete, Labels, Logits, Masses, Probs
@@ -62,6 +62,17 @@ def align_one(p: AbstractDiscrete) -> Pair:
     return Pair(log_p, log_p, mass, mass, jnp.zeros_like(mass), axis_name=p.axis_name)
 
 
+def check_batches(p: AbstractOperand, q: AbstractOperand) -> None:
+    """Refuses batches that do not broadcast."""
+    try:
+        jnp.broadcast_shapes(p.batch_shape, q.batch_shape)
+    except ValueError:
+        raise ValueError(
+            f"p has batch shape {p.batch_shape} and q has {q.batch_shape}, which do not broadcast: "
+            "for every pair of two batches use `pairwise`."
+        ) from None
+
+
 def _num_classes(p: AbstractDiscrete, q: AbstractDiscrete) -> int | None:
     sizes = {d.num_outcomes for d in (p, q)} - {None}
     if len(sizes) > 1:
@@ -69,14 +80,6 @@ def _num_classes(p: AbstractDiscrete, q: AbstractDiscrete) -> int | None:
             f"p has {p.num_outcomes} classes and q has {q.num_outcomes}: the class axis must be "
             "the same for both (see `axis=`)."
         )
-    shapes = [d.batch_shape for d in (p, q)]
-    try:
-        jnp.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ValueError(
-            f"p has batch shape {shapes[0]} and q has {shapes[1]}, which do not broadcast: for "
-            "every pair of two batches use `pairwise`."
-        ) from None
     return sizes.pop() if sizes else None
 
 
