@@ -77,7 +77,7 @@ def _mixtures(count: int | None) -> Arrays:
 
 def _cases() -> list[Case]:
     found = []
-    for rows, classes in ((4096, 32), (1024, 1000), (32, 50257)):
+    for rows, classes in ((4096, 32), (1024, 1000), (32, 50257), (1024, 128256)):
         size = f"{rows}x{classes}"
         for step in ("1e-1", "1e-2", "1e-3", "1e-4"):
             found.append(
