@@ -29,6 +29,7 @@ from ._api_unitless import squared_hellinger as squared_hellinger
 from ._api_unitless import total_variation as total_variation
 from ._api_unitless import triangular_discrimination as triangular_discrimination
 from ._api_unitless import tsallis as tsallis
+from ._compat.convert import as_distribution as as_distribution
 from ._errors import NoClosedFormError as NoClosedFormError
 from ._estimator.base import AbstractEstimator as AbstractEstimator
 from ._estimator.base import Estimate as Estimate

@@ -15,7 +15,7 @@ from ._operand.bernoulli import Bernoulli
 from ._operand.discrete import AbstractDiscrete
 from ._operand.empirical import PointMass
 from ._operand.tags import labels
-from ._operand.validation import check_operand
+from ._operand.validation import as_operand
 
 
 def entropy(
@@ -79,7 +79,7 @@ def surprisal(q: AbstractOperand, x: ArrayLike, *, base: float | None = None) ->
         >>> print(f"{jd.surprisal(jd.probs([0.25, 0.75]), 0, base=2):.1f}")
         2.0
     """
-    check_operand("q", q)
+    q = as_operand("q", q)
     if isinstance(q, AbstractDiscrete):
         if isinstance(q, Bernoulli) and jnp.issubdtype(jnp.result_type(x), jnp.bool_):
             x = jnp.asarray(x).astype(int)

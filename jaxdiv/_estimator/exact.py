@@ -14,6 +14,7 @@ from .._operand.align import align, align_one, check_batches
 from .._operand.base import AbstractDistribution, AbstractOperand, AbstractWrapper
 from .._operand.bernoulli import as_classes
 from .._operand.discrete import AbstractDiscrete
+from .._operand.foreign import Foreign
 from .base import AbstractEstimator, Estimate
 from .rules import find_rule
 
@@ -103,7 +104,7 @@ def _without_error(value: Array) -> Estimate:
 
 
 def _explanation(functional: AbstractFunctional, *operands: AbstractOperand) -> str:
-    names = [type(d).__name__ for d in operands]
+    names = [d.name if isinstance(d, Foreign) else type(d).__name__ for d in operands]
     between = f"of {names[0]}" if len(names) == 1 else f"between {names[0]} and {names[1]}"
     kinds = [isinstance(d, AbstractDiscrete) for d in operands]
     if any(kinds):

@@ -114,7 +114,7 @@ def _all_pieces(operands: tuple[AbstractDistribution, ...]) -> list[Pieces]:
         names = ", ".join(type(d).__name__ for d in operands)
         raise ValueError(
             f"Quadrature has no break points for {names}: give LogDensity `points=`, places that "
-            "bracket its modes."
+            "bracket its modes, or use `MonteCarlo`."
         )
     return found
 

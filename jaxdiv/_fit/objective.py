@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, Key
 
+from .._compat.convert import adopt
 from .._errors import NoClosedFormError
 from .._estimator.base import AbstractEstimator
 from .._estimator.exact import Exact, has_closed_form
@@ -107,11 +108,11 @@ class Forward(AbstractObjective):
     """
 
     functional: AbstractFunctional
-    target: AbstractOperand
+    target: AbstractOperand = eqx.field(converter=adopt)
     estimator: AbstractEstimator | None = None
 
     def arrange(self, family):
-        return self.target, family
+        return self.target, adopt(family)
 
 
 class Reverse(AbstractObjective):
@@ -133,11 +134,11 @@ class Reverse(AbstractObjective):
     """
 
     functional: AbstractFunctional
-    target: AbstractOperand
+    target: AbstractOperand = eqx.field(converter=adopt)
     estimator: AbstractEstimator | None = None
 
     def arrange(self, family):
-        return family, self.target
+        return adopt(family), self.target
 
 
 def forward_kl(target: AbstractOperand, estimator: AbstractEstimator | None = None) -> Forward:

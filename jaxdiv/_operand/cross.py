@@ -47,6 +47,8 @@ def against(*targets: type) -> Callable[[Expectation], Expectation]:
             inside = is_covered(p, q)
             if inside is False:
                 return infinity(p, q)
+            if inside is None:
+                return None
             value = fn(p, q)
             return value if value is None or inside is True else jnp.where(inside, value, jnp.inf)
 

@@ -1,11 +1,13 @@
 """Batch axes as parts of one outcome."""
 
+import math
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from .base import AbstractDistribution, AbstractWrapper, Pieces, only_stratum
+from .discrete import AbstractDiscrete
 from .multivariate_normal import MultivariateNormal
 from .normal import Normal
 
@@ -17,7 +19,7 @@ class Independent(AbstractWrapper):
     normal distribution on $R^D$ with a diagonal covariance.
 
     Args:
-        base: a distribution with at least `ndims` batch axes.
+        base: a distribution with at least `ndims` batch axes; one over classes will do.
         ndims: how many.
 
     Example:
@@ -28,7 +30,7 @@ class Independent(AbstractWrapper):
         1.500
     """
 
-    base: AbstractDistribution
+    base: AbstractDistribution | AbstractDiscrete
     ndims: int = eqx.field(static=True)
 
     def __check_init__(self):
@@ -55,7 +57,7 @@ class Independent(AbstractWrapper):
 
     @property
     def integer(self):
-        return self.base.integer
+        return isinstance(self.base, AbstractDiscrete) or self.base.integer
 
     @property
     def mean(self):
@@ -71,6 +73,8 @@ class Independent(AbstractWrapper):
 
     @property
     def support(self):
+        if isinstance(self.base, AbstractDiscrete):
+            return 0.0, math.inf
         return self.base.support
 
     def log_prob(self, x):
@@ -87,6 +91,8 @@ class Independent(AbstractWrapper):
         return Independent(self.base.translate(by), self.ndims)
 
     def pieces(self):
+        if isinstance(self.base, AbstractDiscrete):
+            return None
         inner = self.base.pieces()
         if self.ndims != 1 or self.base.event_shape or inner is None or len(inner.centres) != 1:
             return None

@@ -12,10 +12,20 @@ from .._functional.entropies import CrossEntropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
 from .base import AbstractDistribution, floating
+from .foreign import Foreign
 
 
-def is_covered(p: AbstractDistribution, q: AbstractDistribution) -> bool | Bool[Array, "..."]:
-    """Whether the support of `p` lies within that of `q`: a Python bool where the types say so."""
+def is_covered(
+    p: AbstractDistribution, q: AbstractDistribution
+) -> bool | Bool[Array, "..."] | None:
+    """Whether the support of `p` lies within that of `q`: a Python bool where the types say so.
+
+    None where it is not known how far that of `p` reaches.
+    """
+    parts = jax.tree.leaves(p, is_leaf=lambda x: isinstance(x, Foreign))
+    if any(isinstance(part, Foreign) for part in parts):
+        everywhere = all(isinstance(end, float) and math.isinf(end) for end in q.support)
+        return True if everywhere else None
     (low_p, high_p), (low_q, high_q) = p.support, q.support
     inside: bool | Array = True
     for inner, outer in ((low_q, low_p), (high_p, high_q)):  # inner <= outer is wanted

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, ArrayLike, Float, Key
 
+from .agree import only_where_equal
 from .base import (
     AbstractDistribution,
+    AbstractWrapper,
     Check,
     Pieces,
     Shape,
@@ -147,8 +149,11 @@ class AbstractLocationScale(AbstractContinuous):
         return Pieces(centres, scales, points, self.heavy_tails)
 
 
-class Shifted(AbstractDistribution):
+class Shifted(AbstractWrapper):
     r"""The distribution of $X + c$.
+
+    An entropy is that of $X$, and a divergence between two numbers with the same $c$ that of the
+    bases (with others there is no closed form, and under `jit`, which cannot tell, it is NaN).
 
     Args:
         base: the distribution of $X$.
@@ -228,6 +233,14 @@ class Shifted(AbstractDistribution):
 
     def value_checks(self):
         return self.base.value_checks()
+
+    def reduce(self, evaluate, functional, *operands):
+        shifted = [d for d in operands if isinstance(d, Shifted)]
+        if len(shifted) < len(operands) or (self.event_shape and len(operands) == 2):
+            return None
+        value = evaluate(functional, *(d.base for d in shifted))
+        value = jnp.broadcast_to(value, jnp.broadcast_shapes(*(d.batch_shape for d in shifted)))
+        return only_where_equal(shifted[0].shift, shifted[-1].shift, value)
 
 
 def _is_infinite(x: ArrayLike) -> bool:

@@ -11,29 +11,25 @@ import numpy as np
 from jax.experimental import checkify
 from jaxtyping import Array, ArrayLike
 
+from .._compat.convert import adopt, not_an_operand
 from .base import AbstractOperand, Check
 
 # Part of the key of every jit cache: a function compiled without checks is not reused with them.
 _checking = jax.make_user_context(default_value=False)
 
-_TAGS = (
-    "probs(...), log_probs(...), logits(...), masses(...), labels(...), samples(...), "
-    "PointMass(...) or a distribution"
-)
+def as_operand(name: str, operand: Any) -> AbstractOperand:
+    """The operand, or what another library's distribution is as one; raises for anything else.
 
-
-def check_operand(name: str, operand: Any) -> None:
-    """Raises for what is not an operand; adds run-time checks of its values under `checked`."""
+    Under `checked` it adds run-time checks of the values.
+    """
+    operand = adopt(operand)
     if not isinstance(operand, AbstractOperand):
-        got = f"an array of shape {jnp.shape(operand)}" if _is_array(operand) else repr(operand)
-        raise TypeError(
-            f"{name} must say what it is, got {got}: tag it with {_TAGS}. Probabilities and logits "
-            "look alike, and one taken for the other is a silent error."
-        )
+        raise TypeError(not_an_operand(name, operand))
     operand.batch_shape  # noqa: B018  (its shapes are checked here)
     if _checking.value:
         for check in operand.value_checks():
             _assert(check, f"{name}: ")
+    return operand
 
 
 def check_under_checked(check: Check) -> None:
@@ -73,10 +69,6 @@ def raise_if_bad(values: Array, checks: list[Check]) -> Array:
     if jnp.issubdtype(values.dtype, jnp.integer):
         return values + failed.astype(values.dtype)
     return jnp.where(failed, jnp.asarray(jnp.nan, values.dtype), values)
-
-
-def _is_array(x: Any) -> bool:
-    return isinstance(x, (int, float)) or hasattr(x, "__array__")
 
 
 def checked(fn: Callable[..., Any]) -> Callable[..., Any]:
