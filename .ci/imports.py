@@ -5,6 +5,9 @@ import sys
 
 FORBIDDEN = {
     "distrax",
+    "distreqx",
+    "flowjax",
+    "jaxdiv._compat.build",
     "matplotlib",
     "numpyro",
     "rich",

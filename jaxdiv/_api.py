@@ -16,7 +16,7 @@ from ._functional.kl import KL, Jeffreys
 from ._functional.multi_jensen_shannon import multi_jensen_shannon as _of_many
 from ._functional.renyi import Renyi
 from ._operand.align import align
-from ._operand.base import AbstractOperand, floating
+from ._operand.base import AbstractOperand, Operand, floating
 from ._operand.batch import map_batch_axis
 from ._operand.discrete import AbstractDiscrete
 from ._operand.validation import as_operand
@@ -26,8 +26,8 @@ Value = Float[Array, "*batch"]
 
 def divergence(
     functional: AbstractFunctional,
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -61,8 +61,8 @@ def divergence(
 
 
 def kl(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -81,8 +81,8 @@ def kl(
 
 
 def jeffreys(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -101,8 +101,8 @@ def jeffreys(
 
 
 def jensen_shannon(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     weight: Float[ArrayLike, ""] = 0.5,
     *,
     base: float | None = None,
@@ -122,8 +122,8 @@ def jensen_shannon(
 
 
 def jensen_shannon_distance(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -146,7 +146,7 @@ def jensen_shannon_distance(
 
 
 def multi_jensen_shannon(
-    ps: AbstractDiscrete,
+    ps: AbstractDiscrete | Any,
     weights: Float[ArrayLike, "K"] | None = None,
     *,
     base: float | None = None,
@@ -193,8 +193,8 @@ def multi_jensen_shannon(
 
 
 def renyi(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     order: Float[ArrayLike, ""],
     *,
     base: float | None = None,
@@ -214,8 +214,8 @@ def renyi(
 
 
 def bhattacharyya(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -234,8 +234,8 @@ def bhattacharyya(
 
 
 def chernoff_information(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -255,8 +255,8 @@ def chernoff_information(
 
 def estimate(
     functional: AbstractFunctional,
-    p: AbstractOperand,
-    q: AbstractOperand | None,
+    p: Operand,
+    q: Operand | None,
     estimator: AbstractEstimator,
     *,
     key: Key[Array, ""] | None = None,

@@ -10,7 +10,7 @@ from ._estimator.base import AbstractEstimator
 from ._functional.entropies import CrossEntropy, Entropy
 from ._functional.renyi_entropy import RenyiEntropy, TsallisEntropy
 from ._functional.variance import InformationVariance, Varentropy
-from ._operand.base import AbstractOperand
+from ._operand.base import Operand
 from ._operand.bernoulli import Bernoulli
 from ._operand.discrete import AbstractDiscrete
 from ._operand.empirical import PointMass
@@ -19,7 +19,7 @@ from ._operand.validation import as_operand
 
 
 def entropy(
-    p: AbstractOperand,
+    p: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -38,8 +38,8 @@ def entropy(
 
 
 def cross_entropy(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -60,7 +60,7 @@ def cross_entropy(
     return evaluate(CrossEntropy(), (p, q), base, estimator, key)
 
 
-def surprisal(q: AbstractOperand, x: ArrayLike, *, base: float | None = None) -> Value:
+def surprisal(q: Operand, x: ArrayLike, *, base: float | None = None) -> Value:
     r"""$-\log q(x)$: the information in seeing $x$ where $q$ was expected.
 
     Args:
@@ -88,8 +88,8 @@ def surprisal(q: AbstractOperand, x: ArrayLike, *, base: float | None = None) ->
 
 
 def perplexity(
-    p: AbstractOperand,
-    q: AbstractOperand | None = None,
+    p: Operand,
+    q: Operand | None = None,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -110,7 +110,7 @@ def perplexity(
 
 
 def renyi_entropy(
-    p: AbstractOperand,
+    p: Operand,
     order: Float[ArrayLike, ""],
     *,
     base: float | None = None,
@@ -130,7 +130,7 @@ def renyi_entropy(
 
 
 def collision_entropy(
-    p: AbstractOperand,
+    p: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -149,7 +149,7 @@ def collision_entropy(
 
 
 def min_entropy(
-    p: AbstractOperand,
+    p: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,
@@ -168,7 +168,7 @@ def min_entropy(
 
 
 def tsallis_entropy(
-    p: AbstractOperand,
+    p: Operand,
     order: Float[ArrayLike, ""],
     *,
     estimator: AbstractEstimator | None = None,
@@ -187,7 +187,7 @@ def tsallis_entropy(
 
 
 def varentropy(
-    p: AbstractOperand,
+    p: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -205,8 +205,8 @@ def varentropy(
 
 
 def information_variance(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,

@@ -10,12 +10,12 @@ from ._functional.bregman import Bregman
 from ._functional.chi_squared import NeymanChiSquared, TriangularDiscrimination
 from ._functional.f_divergences import ChiSquared, SquaredHellinger, TotalVariation
 from ._functional.power import AmariAlpha, CressieRead, Tsallis
-from ._operand.base import AbstractOperand
+from ._operand.base import Operand
 
 
 def total_variation(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -33,8 +33,8 @@ def total_variation(
 
 
 def squared_hellinger(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -52,8 +52,8 @@ def squared_hellinger(
 
 
 def chi_squared(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -71,8 +71,8 @@ def chi_squared(
 
 
 def neyman_chi_squared(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -90,8 +90,8 @@ def neyman_chi_squared(
 
 
 def triangular_discrimination(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     *,
     estimator: AbstractEstimator | None = None,
     key: Key[Array, ""] | None = None,
@@ -110,8 +110,8 @@ def triangular_discrimination(
 
 
 def cressie_read(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     power: Float[ArrayLike, ""],
     *,
     estimator: AbstractEstimator | None = None,
@@ -131,8 +131,8 @@ def cressie_read(
 
 
 def amari_alpha(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     alpha: Float[ArrayLike, ""],
     *,
     estimator: AbstractEstimator | None = None,
@@ -152,8 +152,8 @@ def amari_alpha(
 
 
 def tsallis(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     order: Float[ArrayLike, ""],
     *,
     estimator: AbstractEstimator | None = None,
@@ -172,8 +172,8 @@ def tsallis(
 
 
 def bregman(
-    p: AbstractOperand,
-    q: AbstractOperand,
+    p: Operand,
+    q: Operand,
     generator: Callable[[Float[Array, ""]], Float[Array, ""]],
     *,
     at_zero: float | None = None,

@@ -13,7 +13,7 @@ from ._estimator.base import AbstractEstimator
 from ._functional.base import AbstractFunctional
 from ._functional.entropies import CrossEntropy
 from ._operand.align import _axis_name, _num_classes
-from ._operand.base import AbstractOperand
+from ._operand.base import Operand
 from ._operand.batch import map_batch_axis
 from ._operand.discrete import AbstractDiscrete, Labels
 from ._operand.validation import as_operand
@@ -23,8 +23,8 @@ _TILE = 2**20  # outcomes of pairs that are in memory at a time
 
 def pairwise(
     functional: AbstractFunctional,
-    ps: AbstractOperand,
-    qs: AbstractOperand,
+    ps: Operand,
+    qs: Operand,
     *,
     base: float | None = None,
     estimator: AbstractEstimator | None = None,

@@ -134,7 +134,7 @@ def _step(base: Any, step: Affine | AbstractBijection | None) -> AbstractDistrib
     if not isinstance(base, AbstractDistribution) or step is None or base.event_shape:
         return None
     match base, step:
-        case (Normal() | Laplace() | Cauchy() | Logistic() | StudentT()), Affine(shift, scale):
+        case ((Normal() | Laplace() | Cauchy() | Logistic() | StudentT()), Affine(shift, scale)):
             loc = shift + scale * jnp.asarray(base.loc)
             return dataclasses.replace(base, loc=loc, scale=abs(scale * jnp.asarray(base.scale)))
         case Uniform(low=low, high=high), Affine(shift, scale):

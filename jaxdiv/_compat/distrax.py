@@ -49,7 +49,7 @@ def _normal(d: Any) -> MultivariateNormal:
 
 def _of_two(d: Any) -> Mixture | None:
     weights = jnp.stack([d.prob_a, 1 - d.prob_a], -1)
-    return mixture(probs(weights), (known(d.component_a), known(d.component_b)))
+    return mixture(probs(weights), (known(d._component_a), known(d._component_b)))
 
 
 def _steps(bijector: Any) -> list[Affine | AbstractBijection | None]:
@@ -135,7 +135,8 @@ class Distrax(AbstractLibrary):
         return obj.mean, obj.variance
 
     def is_integer(self, obj):
-        return jnp.issubdtype(obj.dtype, jnp.integer)
+        whole = type(obj).__name__ == "Quantized"
+        return whole or jnp.issubdtype(obj.dtype, jnp.integer)
 
     def is_reparameterized(self, obj):
         # Distrax does not say: an image of draws that can be differentiated can be, too.

@@ -59,9 +59,7 @@ _FAMILIES: Families = {
     "MultivariateNormalFullCovariance": lambda d: MultivariateNormal(
         d.loc, covariance_matrix=d.covariance()
     ),
-    "MultivariateNormalTri": lambda d: MultivariateNormal(
-        d.loc, covariance_matrix=d.covariance()
-    ),
+    "MultivariateNormalTri": lambda d: MultivariateNormal(d.loc, covariance_matrix=d.covariance()),
     "Normal": lambda d: Normal(d.loc, d.scale),
     "OneHotCategorical": lambda d: classes(*_by(d)),
     "Transformed": lambda d: transformed(known(d.distribution), _steps(d.bijector)),

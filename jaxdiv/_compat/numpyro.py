@@ -150,7 +150,7 @@ class NumPyro(AbstractLibrary):
     def shapes(self, obj):
         batch, event = obj.batch_shape, obj.event_shape
         point = jax.ShapeDtypeStruct(event, int if self.is_integer(obj) else float)
-        found = jax.eval_shape(lambda x: self.log_prob(obj, x), point).shape
+        found = jax.eval_shape(obj.log_prob, point).shape
         if found != batch:  # the shape is part of the pytree's structure, which `vmap` leaves alone
             raise ValueError(
                 f"{type(obj).__name__} says batch shape {batch}, but its parameters have {found}: "
@@ -160,9 +160,12 @@ class NumPyro(AbstractLibrary):
 
     def log_prob(self, obj, x):
         # What the formula gives outside of the support is anything.
+        x = jnp.broadcast_to(x, jnp.broadcast_shapes(x.shape, (*obj.batch_shape, *obj.event_shape)))
+        if obj.support is None:  # some lose it on their way through `jit`
+            return obj.log_prob(x)
         inside = obj.support(x)
-        lead = inside.reshape(inside.shape + (1,) * (x.ndim - inside.ndim))
-        value = obj.log_prob(jnp.where(lead, x, obj.support.feasible_like(x)))
+        here = inside.reshape(inside.shape + (1,) * len(obj.event_shape))
+        value = obj.log_prob(jnp.where(here, x, obj.support.feasible_like(x)))
         return jnp.where(inside, value, -jnp.inf)
 
     def sample(self, obj, key, shape):
@@ -172,7 +175,7 @@ class NumPyro(AbstractLibrary):
         return lambda: obj.mean, lambda: obj.variance
 
     def is_integer(self, obj):
-        return obj.is_discrete
+        return obj.support is not None and obj.is_discrete
 
     def is_reparameterized(self, obj):
         return obj.has_rsample

@@ -181,9 +181,7 @@ _FAMILIES: Families = {
     "WishartLinearOperator": lambda d: (
         None if d.input_output_cholesky else Wishart(d.df, _tril(d.scale))
     ),
-    "WishartTriL": lambda d: (
-        None if d.input_output_cholesky else Wishart(d.df, _tril(d.scale))
-    ),
+    "WishartTriL": lambda d: None if d.input_output_cholesky else Wishart(d.df, _tril(d.scale)),
 }
 
 

@@ -137,8 +137,8 @@ def _as_family(family: Any) -> Any:
     if isinstance(family, eqx.Module) and family is not operand:
         return family
     raise TypeError(
-        f"fit: {operand.name} is of no family here, so that nothing is known of the values that its "
-        "parameters may take: give an `equinox.Module` whose fields say so."
+        f"fit: {operand.name} is of no family here, so that nothing is known of the values that "
+        "its parameters may take: give an `equinox.Module` whose fields say so."
     )
 
 

@@ -15,7 +15,7 @@ from .._estimator.quadrature import Quadrature
 from .._functional.base import AbstractFunctional
 from .._functional.entropies import CrossEntropy
 from .._functional.kl import KL
-from .._operand.base import AbstractDistribution, AbstractOperand
+from .._operand.base import AbstractDistribution, AbstractOperand, Operand
 from .._operand.empirical import PointMass, Samples
 
 _FIXED_DRAWS = 1024  # for a target that no exact rule serves
@@ -141,7 +141,7 @@ class Reverse(AbstractObjective):
         return adopt(family), self.target
 
 
-def forward_kl(target: AbstractOperand, estimator: AbstractEstimator | None = None) -> Forward:
+def forward_kl(target: Operand, estimator: AbstractEstimator | None = None) -> Forward:
     r"""$\mathrm{KL}(\text{target} \| \text{family})$ as an objective for `fit`: mean-seeking.
 
     Its optimum over normal families has the target's moments. For `samples(x)`, whose entropy is
@@ -161,7 +161,7 @@ def forward_kl(target: AbstractOperand, estimator: AbstractEstimator | None = No
     return Forward(KL(), target, estimator)
 
 
-def reverse_kl(target: AbstractOperand, estimator: AbstractEstimator | None = None) -> Reverse:
+def reverse_kl(target: Operand, estimator: AbstractEstimator | None = None) -> Reverse:
     r"""$\mathrm{KL}(\text{family} \| \text{target})$ as an objective for `fit`: mode-seeking.
 
     Args:

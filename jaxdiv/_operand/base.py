@@ -77,6 +77,9 @@ class AbstractOperand(eqx.Module):
         """What `check=True` and `checked` look at."""
 
 
+Operand = AbstractOperand | Any  # or what `as_distribution` makes one of
+
+
 class AbstractDistribution(AbstractOperand):
     """An operand with a density on the real line or on $R^D$.
 

@@ -109,10 +109,10 @@ class Foreign(AbstractDistribution):
     def _moment(self, which: int) -> Array:
         try:
             value = self.library.moments(self.obj)[which]()
+            return jnp.broadcast_to(value, (*self.batch_shape, *self.event_shape))
         except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
-            name = ("mean", "variance")[which]
-            raise NoClosedFormError(f"{self.name} does not know its {name}: draw from it.") from error
-        return jnp.broadcast_to(value, (*self.batch_shape, *self.event_shape))
+            words = f"{self.name} does not know its {('mean', 'variance')[which]}: draw from it."
+            raise NoClosedFormError(words) from error
 
     def log_prob(self, x):
         return self.library.log_prob(self.obj, jnp.asarray(x))

@@ -74,7 +74,7 @@ class Independent(AbstractWrapper):
     @property
     def support(self):
         if isinstance(self.base, AbstractDiscrete):
-            return 0.0, math.inf
+            return 0.0, math.inf if (n := self.base.num_outcomes) is None else n - 1.0
         return self.base.support
 
     def log_prob(self, x):

@@ -17,6 +17,7 @@ from .base import AbstractOperand, Check
 # Part of the key of every jit cache: a function compiled without checks is not reused with them.
 _checking = jax.make_user_context(default_value=False)
 
+
 def as_operand(name: str, operand: Any) -> AbstractOperand:
     """The operand, or what another library's distribution is as one; raises for anything else.
 
