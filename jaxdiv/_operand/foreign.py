@@ -54,10 +54,10 @@ class Foreign(AbstractDistribution):
     support reaches.
     """
 
-    arrays: list[Any] = field(constraint="fixed")
+    library: AbstractLibrary
     rest: tuple[Any, ...] = eqx.field(static=True)
     structure: Any = eqx.field(static=True)
-    library: AbstractLibrary
+    arrays: list[Any] = field(constraint="fixed")
     normalized: ClassVar[bool] = True
 
     def __init__(self, obj: Any, library: AbstractLibrary):

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from .base import AbstractDistribution, AbstractWrapper, Pieces, only_stratum
+from .base import AbstractWrapper, Pieces, only_stratum
 from .discrete import AbstractDiscrete
 from .multivariate_normal import MultivariateNormal
 from .normal import Normal
@@ -30,7 +30,7 @@ class Independent(AbstractWrapper):
         1.500
     """
 
-    base: AbstractDistribution | AbstractDiscrete
+    base: Any
     ndims: int = eqx.field(static=True)
 
     def __check_init__(self):
