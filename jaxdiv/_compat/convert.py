@@ -56,7 +56,7 @@ def as_distribution(obj: Any) -> AbstractOperand:
         >>> print(type(p).__name__, p.rate)
         Gamma 2.0
         >>> print(f"{jd.kl(p, scipy.stats.norm(1.5, 1.0)):.6f}")
-        0.240126
+        0.139507
     """
     operand = adopt(obj)
     if not isinstance(operand, AbstractOperand):
