@@ -101,10 +101,9 @@ def expand(operand: Any, shape: Shape) -> Any:
             return Independent(expand(base, (*shape, *tail)), ndims)
         case Mixture(mixing=mixing, components=tuple() as parts):
             return Mixture(expand(mixing, shape), tuple(expand(part, shape) for part in parts))
-        case Mixture(mixing=mixing, components=components):
-            return Mixture(
-                expand(mixing, shape), expand(components, (*shape, components.batch_shape[-1]))
-            )
+        case Mixture(mixing=mixing, components=parts):
+            inner = (*shape, operand.num_components)
+            return Mixture(expand(mixing, shape), expand(parts, inner))
         case Transformed(base=base, bijection=bijection):
             return Transformed(expand(base, shape), bijection)
         case Shifted(base=base, shift=shift):

@@ -48,9 +48,9 @@ def fit(
             it is a pytree (an `equinox.Module`, a `jax.tree_util.Partial`) its arrays are traced,
             so that a fit to other data of the same shape does not compile again; a bare function is
             compiled once for each function object.
-        family: the first member: any operand or `equinox.Module`, or, with an objective of this
-            package, another library's distribution that is of a family here (`as_distribution`),
-            whose members the result then has. It is optimised in the free
+        family: the first member: any operand or `equinox.Module`, or another library's distribution
+            that is of a family here (`as_distribution`), whose members the result then has (with a
+            bare function as objective a module stays what it is). It is optimised in the free
             coordinates of `unconstrain`, with lengths in units of the spread of the target.
         optim: any optax optimiser, made once and reused (each new object compiles anew). By default
             `newton` for up to 32 parameters and `optax.lbfgs` beyond, or, where the objective is
@@ -101,10 +101,10 @@ def fit(
             "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
             "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
         )
-    family = as_parameters(_as_family(family) if known else family)
+    family = as_parameters(_as_family(family, known))
     num_starts = _count(starts)
     if num_starts is None:
-        starts = _stack(as_parameters(_as_family(starts) if known else starts), family)
+        starts = _stack(as_parameters(_as_family(starts, known)), family)
     elif isinstance(family, AbstractOperand) and family.batch_shape != ():
         raise ValueError(
             f"fit: the family has batch shape {family.batch_shape}, and a fit is of one member: "
@@ -129,17 +129,17 @@ def fit(
     return found
 
 
-def _as_family(family: Any) -> Any:
-    """Of another library's distribution the family here; a module that is of none fits as it is."""
-    operand = adopt(family)
-    if not isinstance(operand, Foreign):
-        return operand
-    if isinstance(family, eqx.Module) and family is not operand:
-        return family
-    raise TypeError(
-        f"fit: {operand.name} is of no family here, so that nothing is known of the values that "
-        "its parameters may take: give an `equinox.Module` whose fields say so."
-    )
+def _as_family(family: Any, known: bool) -> Any:
+    """Of another library's distribution the family here."""
+    if isinstance(family, eqx.Module) and not known:
+        return family  # the function may want it as it is
+    family = adopt(family)
+    if isinstance(family, Foreign):
+        raise TypeError(
+            f"fit: {family.name} is of no family here, so that nothing is known of the values that "
+            "its parameters may take: the verbs are differentiable in them, for a loop of your own."
+        )
+    return family
 
 
 def _count(starts: Any) -> int | None:
