@@ -114,6 +114,7 @@ from ._operand.multivariate_student_t import MultivariateStudentT as Multivariat
 from ._operand.normal import Normal as Normal
 from ._operand.pareto import Pareto as Pareto
 from ._operand.poisson import Poisson as Poisson
+from ._operand.product import Product as Product
 from ._operand.tags import labels as labels
 from ._operand.tags import log_probs as log_probs
 from ._operand.tags import logits as logits

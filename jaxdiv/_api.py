@@ -18,8 +18,8 @@ from ._functional.renyi import Renyi
 from ._operand.align import align
 from ._operand.base import AbstractOperand, floating
 from ._operand.batch import map_batch_axis
+from ._operand.convert import as_operand, as_operands
 from ._operand.discrete import AbstractDiscrete
-from ._operand.validation import check_operand
 
 Value = Float[Array, "*batch"]
 
@@ -173,7 +173,7 @@ def multi_jensen_shannon(
         >>> print(f"{jd.multi_jensen_shannon(jd.probs(jnp.eye(4)), base=2):.6f}")
         2.000000
     """
-    check_operand("ps", ps)
+    ps = as_operand("ps", ps)
     if not isinstance(ps, AbstractDiscrete):
         raise TypeError(
             f"multi_jensen_shannon takes distributions over classes, got {type(ps).__name__}: of "
@@ -280,9 +280,7 @@ def estimate(
         >>> print(f"{e.value:.6f}")
         0.500000
     """
-    operands = (p,) if q is None else (p, q)
-    for name, d in zip("pq", operands, strict=False):
-        check_operand(name, d)
+    operands = as_operands(p) if q is None else as_operands(p, q)
     return estimator.estimate(functional, operands, key)
 
 
@@ -294,8 +292,7 @@ def evaluate(
     key: Key[Array, ""] | None,
 ) -> Value:
     """What every verb does."""
-    for name, d in zip("pq", operands, strict=False):
-        check_operand(name, d)
+    operands = as_operands(*operands)
     if base is not None and not functional.logarithmic:
         raise TypeError(
             f"{type(functional).__name__} has no unit: `base` applies to logarithmic functionals."

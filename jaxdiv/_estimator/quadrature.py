@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from .._functional.base import Pair, ratio_of_logs
 from .._operand.base import AbstractDistribution, Pieces, greater, lesser
+from .._operand.product import Product
 from .base import AbstractEstimator, Estimate, check_normalisation
 
 # Panels end at these multiples of a scale around each piece of a density.
@@ -61,6 +62,11 @@ class Quadrature(AbstractEstimator):
 
     def estimate(self, functional, operands: tuple[Any, ...], key):
         check_normalisation(functional, operands, self.normalize)
+        if isinstance(operands[0], Product):
+            raise TypeError(
+                "Quadrature serves no product of named parts: use it on each part, or average over "
+                "draws of all (`MonteCarlo`, `FixedDraws`)."
+            )
         pair, nested, ok = self._pair(*operands)
         value = functional.integrate(pair)
         coarse = functional.integrate(eqx.tree_at(lambda p: p.weights, pair, nested))

@@ -15,6 +15,7 @@ from .._estimator.gradients import StickTheLanding
 from .._estimator.monte_carlo import FixedDraws
 from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.discrete import AbstractDiscrete
+from .._operand.product import Product, of_parts
 from .constraint import as_parameters
 from .objective import AbstractObjective
 from .program import Objective, Options, run, split
@@ -97,17 +98,20 @@ def fit(
             "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
             "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
         )
-    family = as_parameters(family)
+    family = as_parameters(of_parts(family))
     num_starts = _count(starts)
     if num_starts is None:
-        starts = _stack(as_parameters(starts), family)
+        starts = _stack(as_parameters(of_parts(starts)), family)
     elif isinstance(family, AbstractOperand) and family.batch_shape != ():
         raise ValueError(
             f"fit: the family has batch shape {family.batch_shape}, and a fit is of one member: "
             "vmap `fit` over a batch of problems, or pass a stack of starting points as `starts=`."
         )
     target = objective.target if known else None
-    if isinstance(target, AbstractDistribution | AbstractDiscrete) and target.batch_shape != ():
+    if (
+        isinstance(target, AbstractDistribution | AbstractDiscrete | Product)
+        and target.batch_shape != ()
+    ):
         raise ValueError(
             f"fit: the target has batch shape {target.batch_shape}: vmap `fit` over the batch."
         )

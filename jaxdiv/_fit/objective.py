@@ -16,6 +16,7 @@ from .._functional.entropies import CrossEntropy
 from .._functional.kl import KL
 from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.empirical import PointMass, Samples
+from .._operand.product import Product, of_parts
 
 _FIXED_DRAWS = 1024  # for a target that no exact rule serves
 
@@ -43,7 +44,7 @@ class AbstractObjective(eqx.Module):
     def plan(self, family: AbstractOperand) -> Plan:
         """How this family is fitted and judged."""
         functional, operands = self.functional, self.arrange(family)
-        observed = isinstance(operands[0], Samples | PointMass)
+        observed = _is_observed(operands[0])
         if observed and isinstance(functional, KL):
             functional = CrossEntropy()
         if self.estimator is not None:
@@ -107,11 +108,11 @@ class Forward(AbstractObjective):
     """
 
     functional: AbstractFunctional
-    target: AbstractOperand
+    target: AbstractOperand = eqx.field(converter=of_parts)
     estimator: AbstractEstimator | None = None
 
     def arrange(self, family):
-        return self.target, family
+        return self.target, of_parts(family)
 
 
 class Reverse(AbstractObjective):
@@ -133,11 +134,11 @@ class Reverse(AbstractObjective):
     """
 
     functional: AbstractFunctional
-    target: AbstractOperand
+    target: AbstractOperand = eqx.field(converter=of_parts)
     estimator: AbstractEstimator | None = None
 
     def arrange(self, family):
-        return family, self.target
+        return of_parts(family), self.target
 
 
 def forward_kl(target: AbstractOperand, estimator: AbstractEstimator | None = None) -> Forward:
@@ -175,6 +176,12 @@ def reverse_kl(target: AbstractOperand, estimator: AbstractEstimator | None = No
         -2.00 0.50
     """
     return Reverse(KL(), target, estimator)
+
+
+def _is_observed(d: Any) -> bool:
+    if isinstance(d, Product):
+        return any(_is_observed(part) for part in d.parts.values())
+    return isinstance(d, Samples | PointMass)
 
 
 def _numeric(operands: tuple[Any, Any]) -> AbstractEstimator:
