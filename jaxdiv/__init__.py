@@ -30,6 +30,7 @@ from ._api_unitless import total_variation as total_variation
 from ._api_unitless import triangular_discrimination as triangular_discrimination
 from ._api_unitless import tsallis as tsallis
 from ._errors import NoClosedFormError as NoClosedFormError
+from ._errors import NoDecompositionError as NoDecompositionError
 from ._estimator.base import AbstractEstimator as AbstractEstimator
 from ._estimator.base import Estimate as Estimate
 from ._estimator.exact import Enumerate as Enumerate
@@ -42,6 +43,10 @@ from ._estimator.monte_carlo import FixedDraws as FixedDraws
 from ._estimator.monte_carlo import MonteCarlo as MonteCarlo
 from ._estimator.one_pass import OnePass as OnePass
 from ._estimator.quadrature import Quadrature as Quadrature
+from ._explain.explain import explain as explain
+from ._explain.explanation import Explanation as Explanation
+from ._explain.mismatch import SupportMismatch as SupportMismatch
+from ._explain.mismatch import support_mismatch as support_mismatch
 from ._fit.constraint import unconstrain as unconstrain
 from ._fit.fit import fit as fit
 from ._fit.newton import newton as newton

@@ -1,0 +1,146 @@
+r"""The KL divergence of normals in parts: of the means, of the scales and of the correlations.
+
+Each part is what the best change of Q of one kind saves: first its location is moved, then its
+coordinates are rescaled, and what is left is due to the correlations alone.
+
+With $\Sigma = \mathrm{diag}(\sigma)\,R\,\mathrm{diag}(\sigma)$, $\rho = \sigma_p / \sigma_q$ and
+$A = R_q^{-1} \circ R_p$ (entry by entry; positive definite by Schur's theorem),
+
+$$\mathrm{KL}(P\|Q) = \tfrac12 (\mu_p - \mu_q)^T \Sigma_q^{-1} (\mu_p - \mu_q) + h(\rho)
+- \tfrac12 (D + \log\det R_p / \det R_q), \quad
+h(x) = \tfrac12 x^T A x - \textstyle\sum_i \log x_i.$$
+
+To rescale Q is to move $\rho$ to any positive $x$. The function $h$ is strictly convex, so there is
+a single best $x$, at which $x_i (Ax)_i = 1$: the scaling of Marshall & Olkin (1968, "Scaling of
+matrices to achieve specified row and column sums"). With $u = \rho / x$,
+
+$$h(\rho) - h(x) = \textstyle\sum_i (u_i - 1 - \log u_i)
++ \tfrac12 (\rho - x)^T A (\rho - x) \ge 0$$
+
+is what it saves, and what is left, $h(x) - \frac12(D + \log\det R_p / \det R_q) \ge 0$, is the KL
+divergence of P from Q so moved and rescaled: a function of the two correlation matrices, 0 only
+where they are equal. Where $R_q = I$ the best scales are P's own, so that the scale part is the
+sum of those of the coordinates and the last part $-\frac12 \log\det R_p$, P's total correlation
+(Watanabe 1960). The best scales depend on both correlation matrices: where these differ, the scale
+part may be positive although the standard deviations are equal.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from .._estimator.exact import exact
+from .._functional.kl import KL
+from .._operand.base import floating
+from .._operand.independent import Independent
+from .._operand.multivariate_normal import MultivariateNormal, _match, _solve, _whitened_shift
+from .._operand.normal import Normal, log_det_divergence
+from .._special import phi
+from .._special.base import log1p
+
+Terms = dict[str, Array]
+_MOST_STEPS = 100
+
+
+def terms_of_normals(p: Any, q: Any) -> Terms | None:
+    """Of two that are normal, of any kind; None of others.
+
+    `mean` and `scale` are given for each coordinate where Q has no correlations.
+    """
+    if isinstance(p, Normal) and isinstance(q, Normal):
+        return _of_coordinates(p.loc, p.scale, q.loc, q.scale)
+    if isinstance(q, Independent) and isinstance(q.base, Normal):
+        loc_q, scale_q = _flat(q)
+        if isinstance(p, MultivariateNormal) and q.ndims == 1:
+            tril = p.factor()
+            terms = _of_coordinates(p.loc, _scales(tril), loc_q, scale_q)
+            return terms | {"correlation": _total_correlation(tril)}
+        if isinstance(p, Independent) and isinstance(p.base, Normal):
+            return _of_coordinates(*_flat(p), loc_q, scale_q)
+    both = [_as_multivariate(d) for d in (p, q)]
+    return None if None in both else _of_matrices(*both)
+
+
+def _flat(d: Any) -> tuple[Array, Array]:
+    """Location and scale of a product of normals, with all of its event on one axis."""
+    loc, scale = jnp.broadcast_arrays(*floating(d.base.loc, d.base.scale))
+    return loc.reshape(*d.batch_shape, -1), scale.reshape(*d.batch_shape, -1)
+
+
+def _as_multivariate(d: Any) -> MultivariateNormal | None:
+    if isinstance(d, MultivariateNormal):
+        return d
+    if not isinstance(d, Independent) or not isinstance(d.base, Normal) or d.ndims != 1:
+        return None
+    loc, scale = _flat(d)
+    return MultivariateNormal(loc, scale[..., None] * jnp.eye(scale.shape[-1], dtype=scale.dtype))
+
+
+def _of_coordinates(loc_p: Any, scale_p: Any, loc_q: Any, scale_q: Any) -> Terms:
+    loc_p, scale_p, loc_q, scale_q = floating(loc_p, scale_p, loc_q, scale_q)
+    z = (loc_p - loc_q) / scale_q
+    mean, scale = jnp.broadcast_arrays(0.5 * z * z, log_det_divergence(scale_p, scale_q))
+    return {"mean": mean, "scale": scale}
+
+
+def _of_matrices(p: MultivariateNormal, q: MultivariateNormal) -> Terms:
+    z = _whitened_shift(p, q)
+    tril_p, tril_q = _match(*floating(p.factor(), q.factor()))
+    scale_p, scale_q = _scales(tril_p), _scales(tril_q)
+    root_p, root_q = tril_p / scale_p[..., None], tril_q / scale_q[..., None]
+    inverse = _solve(root_q, jnp.broadcast_to(jnp.eye(z.shape[-1], dtype=z.dtype), root_q.shape))
+    x = _best_scaling((inverse.mT @ inverse) * (root_p @ root_p.mT))
+    rest = (scale_p - scale_q) / scale_q - (x - 1)  # rho - x
+    cross = _solve(root_q, rest[..., None] * root_p)
+    zero = jnp.zeros_like(x)
+    alike = (MultivariateNormal(zero, root_p), MultivariateNormal(zero, root_q / x[..., None]))
+    return {
+        "mean": 0.5 * jnp.sum(z * z, -1),
+        "scale": jnp.sum(phi(rest / x), -1) + 0.5 * jnp.sum(cross * cross, (-2, -1)),
+        "correlation": exact(KL(), *alike),
+    }
+
+
+def _scales(tril: Array) -> Float[Array, "*batch D"]:
+    """The standard deviations."""
+    return jnp.sqrt(jnp.sum(tril * tril, -1))
+
+
+def _total_correlation(tril: Array) -> Float[Array, "*batch"]:
+    r"""$-\frac12 \log\det R$: the sum of $\log \sigma_i / L_{ii}$."""
+    diagonal = jnp.diagonal(tril, axis1=-2, axis2=-1)
+    excess = jnp.sum(jnp.tril(tril, -1) ** 2, -1) / diagonal**2
+    return 0.5 * jnp.sum(log1p(excess), -1)
+
+
+def _best_scaling(a: Float[Array, "*batch D D"]) -> Float[Array, "*batch D"]:
+    r"""The $x > 0$ with $x_i (Ax)_i = 1$, by damped Newton steps on a self-concordant function."""
+    held = lax.stop_gradient(a)
+
+    def slope(a: Array, x: Array) -> Array:
+        return jnp.einsum("...ij,...j->...i", a, x) - 1 / x
+
+    def step(x: Array) -> tuple[Array, Array]:
+        curvature = held + jnp.eye(x.shape[-1], dtype=x.dtype) / (x * x)[..., None]
+        move = jnp.linalg.solve(curvature, slope(held, x)[..., None])[..., 0]
+        return move, jnp.sum(move * slope(held, x), -1, keepdims=True)
+
+    def unfinished(state: tuple[Array, Array, Array]) -> Array:
+        x, decrement, count = state
+        return (count < _MOST_STEPS) & jnp.any(decrement > jnp.finfo(x.dtype).eps)
+
+    def proceed(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, _, count = state
+        move, decrement = step(x)
+        size = jnp.sqrt(jnp.maximum(decrement, 0))
+        # Undamped where Newton's steps converge quadratically.
+        return x - move / jnp.where(size < 0.25, 1, 1 + size), decrement, count + 1
+
+    start = 1 / jnp.sqrt(jnp.diagonal(held, axis1=-2, axis2=-1))
+    first = (start, jnp.full_like(start[..., :1], jnp.inf), jnp.zeros((), int))
+    x = lax.while_loop(unfinished, proceed, first)[0]
+    # One more step, whose derivative is that of the solution.
+    curvature = held + jnp.eye(x.shape[-1], dtype=x.dtype) / (x * x)[..., None]
+    return x - jnp.linalg.solve(curvature, slope(a, x)[..., None])[..., 0]
