@@ -190,7 +190,7 @@ def plot_explanation(
     bars = ax.barh(range(len(values)), lengths, color=_LINES[1])
     for i in np.flatnonzero(endless):
         bars[i].set(hatch="//", color=_DATA)
-        ax.text(lengths[i], i, " ∞", va="center")
+        ax.text(lengths[i], float(i), " ∞", va="center")
     ax.set_yticks(range(len(values)), labels)
     ax.invert_yaxis()
     ax.set(xlabel=explanation.unit, title=explanation.title)

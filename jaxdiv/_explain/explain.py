@@ -83,7 +83,7 @@ def explain(
         0.1250 + 0.3181 = 0.4431
     """
     p, q = as_operands(p, q)
-    kinds = f"{type(functional).__name__} between {type(p).__name__} and {type(q).__name__}"
+    title = f"{type(functional).__name__} between {type(p).__name__} and {type(q).__name__}"
     if base is not None and not functional.logarithmic:
         raise TypeError(
             f"{type(functional).__name__} has no unit: `base` applies to logarithmic functionals."
@@ -95,14 +95,15 @@ def explain(
     else:
         found = _terms(functional, p, q)
         if found is None:
-            raise NoDecompositionError(f"No decomposition of {kinds} is known.\n{_KNOWN}")
+            raise NoDecompositionError(f"No decomposition of {title} is known.\n{_KNOWN}")
         terms, value, mismatch = found, exact(functional, p, q), mismatch_of(p, q)
     terms = {name: _with_batch(term, value) for name, term in terms.items()}
     _check_names(names, value, terms)
     unit = _UNITS.get(base, f"log base {base}") if functional.logarithmic else ""
     terms = {name: in_base(term, base) for name, term in terms.items()}
     names = None if names is None else tuple(names)
-    return Explanation(in_base(value, base), terms, mismatch, names, kinds, unit)
+    value = in_base(value, base)
+    return Explanation(value, terms, mismatch, tuple(terms), names, title, unit)
 
 
 _KNOWN = (

@@ -25,6 +25,7 @@ class Explanation(eqx.Module):
         terms: by name, arrays that have the batch axes of `value`, and may have one more: the
             classes or the coordinates. All of them together sum to `value`, to rounding.
         mismatch: the outcomes of P that Q lacks (see `support_mismatch`).
+        kinds: the names of the terms, in the order in which they are read.
         names: of the entries of the last axis of a term; numbers if None.
         title: what was explained.
         unit: `"nats"`, or what `base` was; `""` where there is none.
@@ -33,6 +34,7 @@ class Explanation(eqx.Module):
     value: Float[Array, "*batch"]
     terms: dict[str, Float[Array, "..."]]
     mismatch: SupportMismatch | dict[str, Any] | None
+    kinds: tuple[str, ...] = eqx.field(static=True)
     names: tuple[str, ...] | None = eqx.field(static=True)
     title: str = eqx.field(static=True)
     unit: str = eqx.field(static=True)
@@ -50,10 +52,10 @@ class Explanation(eqx.Module):
                 f"an explanation of batch shape {np.shape(self.value)} is of several examples: "
                 "choose one of them, explanation[i]."
             )
-        return [row for kind, term in self.terms.items() for row in self._rows(kind, term, most)]
+        return [row for kind in self.kinds for row in self._rows(kind, most)]
 
-    def _rows(self, kind: str, term: Any, most: int) -> Iterator[tuple[str, float]]:
-        values = np.asarray(term)
+    def _rows(self, kind: str, most: int) -> Iterator[tuple[str, float]]:
+        values = np.asarray(self.terms[kind])
         if not values.ndim:
             yield kind, float(values)
             return

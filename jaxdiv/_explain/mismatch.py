@@ -83,11 +83,10 @@ def mismatch_of(p: Any, q: Any) -> SupportMismatch | dict[str, Any] | None:
         return {name: mismatch_of(p.parts[name], q.parts[name]) for name in p.names}
     if isinstance(p, AbstractDiscrete) and isinstance(q, AbstractDiscrete):
         return mismatch_of_pair(align(p, q))
-    if not isinstance(q, AbstractDistribution):
-        raise TypeError(f"{type(p).__name__} and {type(q).__name__} have no outcomes in common.")
-    if not isinstance(p, AbstractDistribution):
+    densities = [isinstance(d, AbstractDistribution) for d in (p, q)]
+    if not densities[0] and not isinstance(p, AbstractDiscrete):
         return None
-    if not same_outcomes(p, q):
+    if not all(densities) or not same_outcomes(p, q):
         raise TypeError(f"{type(p).__name__} and {type(q).__name__} have no outcomes in common.")
     check_batches(p, q)
     (low_p, high_p), (low_q, high_q) = p.support, q.support

@@ -34,7 +34,7 @@ from jaxtyping import Array, Float
 from .._estimator.exact import exact
 from .._functional.kl import KL
 from .._operand.base import floating
-from .._operand.independent import Independent
+from .._operand.independent import Independent, as_multivariate
 from .._operand.multivariate_normal import MultivariateNormal, _match, _solve, _whitened_shift
 from .._operand.normal import Normal, log_det_divergence
 from .._special import phi
@@ -59,23 +59,14 @@ def terms_of_normals(p: Any, q: Any) -> Terms | None:
             return terms | {"correlation": _total_correlation(tril)}
         if isinstance(p, Independent) and isinstance(p.base, Normal):
             return _of_coordinates(*_flat(p), loc_q, scale_q)
-    both = [_as_multivariate(d) for d in (p, q)]
-    return None if None in both else _of_matrices(*both)
+    p, q = (as_multivariate(d) for d in (p, q))
+    return None if p is None or q is None else _of_matrices(p, q)
 
 
 def _flat(d: Any) -> tuple[Array, Array]:
     """Location and scale of a product of normals, with all of its event on one axis."""
     loc, scale = jnp.broadcast_arrays(*floating(d.base.loc, d.base.scale))
     return loc.reshape(*d.batch_shape, -1), scale.reshape(*d.batch_shape, -1)
-
-
-def _as_multivariate(d: Any) -> MultivariateNormal | None:
-    if isinstance(d, MultivariateNormal):
-        return d
-    if not isinstance(d, Independent) or not isinstance(d.base, Normal) or d.ndims != 1:
-        return None
-    loc, scale = _flat(d)
-    return MultivariateNormal(loc, scale[..., None] * jnp.eye(scale.shape[-1], dtype=scale.dtype))
 
 
 def _of_coordinates(loc_p: Any, scale_p: Any, loc_q: Any, scale_q: Any) -> Terms:
