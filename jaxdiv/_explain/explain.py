@@ -114,7 +114,8 @@ _KNOWN = (
 )
 
 
-def _terms(functional: AbstractFunctional, p: Any, q: Any) -> Terms | None:
+def _terms(functional: AbstractFunctional, p: Any, q: Any) -> Any:
+    """By name; None where no parts are known."""
     if isinstance(p, Product) or isinstance(q, Product):
         if not isinstance(p, Product) or not functional.additive:
             return None

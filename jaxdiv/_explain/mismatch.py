@@ -83,10 +83,10 @@ def mismatch_of(p: Any, q: Any) -> SupportMismatch | dict[str, Any] | None:
         return {name: mismatch_of(p.parts[name], q.parts[name]) for name in p.names}
     if isinstance(p, AbstractDiscrete) and isinstance(q, AbstractDiscrete):
         return mismatch_of_pair(align(p, q))
-    densities = [isinstance(d, AbstractDistribution) for d in (p, q)]
-    if not densities[0] and not isinstance(p, AbstractDiscrete):
+    if not isinstance(p, AbstractDistribution | AbstractDiscrete):
         return None
-    if not all(densities) or not same_outcomes(p, q):
+    line = AbstractDistribution
+    if not (isinstance(p, line) and isinstance(q, line) and same_outcomes(p, q)):
         raise TypeError(f"{type(p).__name__} and {type(q).__name__} have no outcomes in common.")
     check_batches(p, q)
     (low_p, high_p), (low_q, high_q) = p.support, q.support
