@@ -13,7 +13,6 @@ from jaxtyping import Array, Float
 
 from .._functional.base import Pair, ratio_of_logs
 from .._operand.base import AbstractDistribution, Pieces, greater, lesser
-from .._operand.product import Product
 from .base import AbstractEstimator, Estimate, check_normalisation
 
 # Panels end at these multiples of a scale around each piece of a density.
@@ -62,10 +61,11 @@ class Quadrature(AbstractEstimator):
 
     def estimate(self, functional, operands: tuple[Any, ...], key):
         check_normalisation(functional, operands, self.normalize)
-        if isinstance(operands[0], Product):
+        if not all(isinstance(d, AbstractDistribution) for d in operands):
+            names = ", ".join(type(d).__name__ for d in operands)
             raise TypeError(
-                "Quadrature serves no product of named parts: use it on each part, or average over "
-                "draws of all (`MonteCarlo`, `FixedDraws`)."
+                f"Quadrature integrates densities, got {names}: of classes the sum is the closed "
+                "form (leave `estimator` out); of a product use it on each part, or `MonteCarlo`."
             )
         pair, nested, ok = self._pair(*operands)
         value = functional.integrate(pair)
