@@ -71,11 +71,14 @@ def test_classes_give_what_the_divergence_sums():
 
 def test_normals_are_split_by_what_changes_of_q_save():
     rng = np.random.default_rng(0)
-    p, q = normals(rng, 3, (4,)), normals(rng, 3, (4,))
-    spread = jnp.asarray([1e-3, 0.3, 1.0, 30.0])[:, None]
+    p, q = normals(rng, 3, (5,)), normals(rng, 3, (5,))
+    spread = jnp.asarray([1e-3, 0.3, 1.0, 30.0, 1e-5])[:, None]
     p = jd.MultivariateNormal(spread * p.loc, spread[..., None] * p.scale_tril)
+    # The last two are near each other: their parts have all digits, as the value has.
+    p = jax.tree.map(lambda x, y: x.at[-1].add(y[-1]), p, q)
     found = jax.jit(lambda p, q: jd.explain(jd.KL(), p, q))(p, q)
     np.testing.assert_allclose(sum(found.terms.values()), found.value, rtol=1e-13)
+    assert found.value[-1] < 1e-8 and all(term[-1] > 0 for term in found.terms.values())
     for i in range(4):
         want = split(*(jax.tree.map(lambda x, i=i: x[i], d) for d in (p, q)))
         got = found[i].terms

@@ -31,8 +31,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from .._estimator.exact import exact
-from .._functional.kl import KL
 from .._operand.base import floating
 from .._operand.independent import Independent, as_multivariate
 from .._operand.multivariate_normal import MultivariateNormal, _match, _solve, _whitened_shift
@@ -81,17 +79,35 @@ def _of_matrices(p: MultivariateNormal, q: MultivariateNormal) -> Terms:
     tril_p, tril_q = _match(*floating(p.factor(), q.factor()))
     scale_p, scale_q = _scales(tril_p), _scales(tril_q)
     root_p, root_q = tril_p / scale_p[..., None], tril_q / scale_q[..., None]
+    # Differences, of the digits that those of the factors have: P and Q may be near each other.
+    apart = tril_p - tril_q
+    gap = jnp.sum(apart * (tril_p + tril_q), -1) / (scale_p + scale_q)
+    turned = apart / scale_p[..., None] - root_q * (gap / scale_p)[..., None]
     inverse = _solve(root_q, jnp.broadcast_to(jnp.eye(z.shape[-1], dtype=z.dtype), root_q.shape))
-    x = _best_scaling((inverse.mT @ inverse) * (root_p @ root_p.mT))
-    rest = (scale_p - scale_q) / scale_q - (x - 1)  # rho - x
+    inverse = inverse.mT @ inverse
+    more = turned @ root_p.mT + root_q @ turned.mT  # R_p - R_q
+    y = _best_scaling(inverse * (root_p @ root_p.mT), jnp.sum(inverse * more, -1))
+    x, rest = 1 + y, gap / scale_q - y  # rho - x
     cross = _solve(root_q, rest[..., None] * root_p)
-    zero = jnp.zeros_like(x)
-    alike = (MultivariateNormal(zero, root_p), MultivariateNormal(zero, root_q / x[..., None]))
+    relative = _solve(root_q / x[..., None], turned + root_q * (y / x)[..., None])
+    diagonals = (jnp.diagonal(root, axis1=-2, axis2=-1) for root in (root_p, root_q, relative))
+    of_p, of_q, t = diagonals
     return {
         "mean": 0.5 * jnp.sum(z * z, -1),
-        "scale": jnp.sum(phi(rest / x), -1) + 0.5 * jnp.sum(cross * cross, (-2, -1)),
-        "correlation": exact(KL(), *alike),
+        "scale": _half_square(cross) + _excess(rest / x, scale_p / scale_q / x),
+        "correlation": _half_square(relative) + _excess(t, of_p / of_q * x),
     }
+
+
+def _half_square(matrix: Array) -> Float[Array, "*batch"]:
+    return 0.5 * jnp.sum(matrix * matrix, (-2, -1))
+
+
+def _excess(t: Array, ratio: Array) -> Float[Array, "*batch"]:
+    r"""$\sum t - \log(1 + t)$, from $1 + t$ itself where $t$ has not its digits."""
+    near = abs(t) < 0.5
+    far = t - jnp.log(jnp.where(near, 1.0, ratio))
+    return jnp.sum(jnp.where(near, phi(jnp.where(near, t, 0.0)), far), -1)
 
 
 def _scales(tril: Array) -> Float[Array, "*batch D"]:
@@ -106,32 +122,38 @@ def _total_correlation(tril: Array) -> Float[Array, "*batch"]:
     return 0.5 * jnp.sum(log1p(excess), -1)
 
 
-def _best_scaling(a: Float[Array, "*batch D D"]) -> Float[Array, "*batch D"]:
-    r"""The $x > 0$ with $x_i (Ax)_i = 1$, by damped Newton steps on a self-concordant function."""
-    held = lax.stop_gradient(a)
+def _best_scaling(
+    a: Float[Array, "*batch D D"], excess: Float[Array, "*batch D"]
+) -> Float[Array, "*batch D"]:
+    r"""$y = x - 1$ for the $x > 0$ with $x_i (Ax)_i = 1$; `excess` is $\sum_j A_{ij} - 1$.
 
-    def slope(a: Array, x: Array) -> Array:
-        return jnp.einsum("...ij,...j->...i", a, x) - 1 / x
+    By damped Newton steps on $h$, which is self-concordant.
+    """
+    held = lax.stop_gradient((a, excess))
 
-    def step(x: Array) -> tuple[Array, Array]:
-        curvature = held + jnp.eye(x.shape[-1], dtype=x.dtype) / (x * x)[..., None]
-        move = jnp.linalg.solve(curvature, slope(held, x)[..., None])[..., 0]
-        return move, jnp.sum(move * slope(held, x), -1, keepdims=True)
+    def step(a: Array, excess: Array, y: Array) -> tuple[Array, Array]:
+        """Newton's, and its decrement."""
+        slope = excess + jnp.einsum("...ij,...j->...i", a, y) + y / (1 + y)
+        curvature = held[0] + jnp.eye(y.shape[-1], dtype=y.dtype) / ((1 + y) ** 2)[..., None]
+        move = jnp.linalg.solve(curvature, slope[..., None])[..., 0]
+        return move, jnp.sum(move * slope, -1, keepdims=True)
 
     def unfinished(state: tuple[Array, Array, Array]) -> Array:
-        x, decrement, count = state
-        return (count < _MOST_STEPS) & jnp.any(decrement > jnp.finfo(x.dtype).eps)
+        y, decrement, count = state
+        return (count < _MOST_STEPS) & jnp.any(decrement > jnp.finfo(y.dtype).eps)
 
     def proceed(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, _, count = state
-        move, decrement = step(x)
+        y, _, count = state
+        move, decrement = step(*held, y)
         size = jnp.sqrt(jnp.maximum(decrement, 0))
         # Undamped where Newton's steps converge quadratically.
-        return x - move / jnp.where(size < 0.25, 1, 1 + size), decrement, count + 1
+        return y - move / jnp.where(size < 0.25, 1, 1 + size), decrement, count + 1
 
-    start = 1 / jnp.sqrt(jnp.diagonal(held, axis1=-2, axis2=-1))
+    # From the inverse roots of the diagonal of A, where its entries are far apart.
+    diagonal = jnp.diagonal(held[0], axis1=-2, axis2=-1)
+    start = -(diagonal - 1) / (diagonal + jnp.sqrt(diagonal))
     first = (start, jnp.full_like(start[..., :1], jnp.inf), jnp.zeros((), int))
-    x = lax.while_loop(unfinished, proceed, first)[0]
-    # One more step, whose derivative is that of the solution.
-    curvature = held + jnp.eye(x.shape[-1], dtype=x.dtype) / (x * x)[..., None]
-    return x - jnp.linalg.solve(curvature, slope(a, x)[..., None])[..., 0]
+    y = lax.while_loop(unfinished, proceed, first)[0]
+    # Two more steps for the last digits; the derivative of the last is that of the solution.
+    y = y - step(*held, y)[0]
+    return y - step(a, excess, y)[0]
