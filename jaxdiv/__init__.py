@@ -31,6 +31,7 @@ from ._api_unitless import triangular_discrimination as triangular_discriminatio
 from ._api_unitless import tsallis as tsallis
 from ._compat.convert import as_distribution as as_distribution
 from ._errors import NoClosedFormError as NoClosedFormError
+from ._errors import NoDecompositionError as NoDecompositionError
 from ._estimator.base import AbstractEstimator as AbstractEstimator
 from ._estimator.base import Estimate as Estimate
 from ._estimator.exact import Enumerate as Enumerate
@@ -43,6 +44,10 @@ from ._estimator.monte_carlo import FixedDraws as FixedDraws
 from ._estimator.monte_carlo import MonteCarlo as MonteCarlo
 from ._estimator.one_pass import OnePass as OnePass
 from ._estimator.quadrature import Quadrature as Quadrature
+from ._explain.explain import explain as explain
+from ._explain.explanation import Explanation as Explanation
+from ._explain.mismatch import SupportMismatch as SupportMismatch
+from ._explain.mismatch import support_mismatch as support_mismatch
 from ._fit.constraint import unconstrain as unconstrain
 from ._fit.fit import fit as fit
 from ._fit.newton import newton as newton
@@ -115,6 +120,7 @@ from ._operand.multivariate_student_t import MultivariateStudentT as Multivariat
 from ._operand.normal import Normal as Normal
 from ._operand.pareto import Pareto as Pareto
 from ._operand.poisson import Poisson as Poisson
+from ._operand.product import Product as Product
 from ._operand.tags import labels as labels
 from ._operand.tags import log_probs as log_probs
 from ._operand.tags import logits as logits

@@ -16,10 +16,10 @@ from ._functional.kl import KL, Jeffreys
 from ._functional.multi_jensen_shannon import multi_jensen_shannon as _of_many
 from ._functional.renyi import Renyi
 from ._operand.align import align
-from ._operand.base import AbstractOperand, Operand, floating
+from ._operand.base import Operand, floating
 from ._operand.batch import map_batch_axis
+from ._operand.convert import as_operand, as_operands
 from ._operand.discrete import AbstractDiscrete
-from ._operand.validation import as_operand
 
 Value = Float[Array, "*batch"]
 
@@ -280,7 +280,7 @@ def estimate(
         >>> print(f"{e.value:.6f}")
         0.500000
     """
-    operands = _as_operands((p,) if q is None else (p, q))
+    operands = as_operands(p) if q is None else as_operands(p, q)
     return estimator.estimate(functional, operands, key)
 
 
@@ -292,17 +292,13 @@ def evaluate(
     key: Key[Array, ""] | None,
 ) -> Value:
     """What every verb does."""
-    operands = _as_operands(operands)
+    operands = as_operands(*operands)
     if base is not None and not functional.logarithmic:
         raise TypeError(
             f"{type(functional).__name__} has no unit: `base` applies to logarithmic functionals."
         )
     value = (Exact() if estimator is None else estimator).estimate(functional, operands, key).value
     return in_base(value, base)
-
-
-def _as_operands(operands: tuple[Any, ...]) -> tuple[AbstractOperand, ...]:
-    return tuple(as_operand(name, d) for name, d in zip("pq", operands, strict=False))
 
 
 def in_base(value: Value, base: float | None) -> Value:

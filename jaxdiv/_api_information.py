@@ -1,6 +1,7 @@
 """The verbs of information: of one operand, or of two."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Key
@@ -10,12 +11,13 @@ from ._estimator.base import AbstractEstimator
 from ._functional.entropies import CrossEntropy, Entropy
 from ._functional.renyi_entropy import RenyiEntropy, TsallisEntropy
 from ._functional.variance import InformationVariance, Varentropy
-from ._operand.base import Operand
+from ._operand.base import AbstractOperand, Operand
 from ._operand.bernoulli import Bernoulli
+from ._operand.convert import as_operand
 from ._operand.discrete import AbstractDiscrete
 from ._operand.empirical import PointMass
+from ._operand.product import Product
 from ._operand.tags import labels
-from ._operand.validation import as_operand
 
 
 def entropy(
@@ -80,11 +82,19 @@ def surprisal(q: Operand, x: ArrayLike, *, base: float | None = None) -> Value:
         2.0
     """
     q = as_operand("q", q)
-    if isinstance(q, AbstractDiscrete):
-        if isinstance(q, Bernoulli) and jnp.issubdtype(jnp.result_type(x), jnp.bool_):
-            x = jnp.asarray(x).astype(int)
-        return evaluate(CrossEntropy(), (labels(x), q), base, None, None)
-    return evaluate(CrossEntropy(), (PointMass(x), q), base, None, None)
+    return evaluate(CrossEntropy(), (_observed(q, x), q), base, None, None)
+
+
+def _observed(q: AbstractOperand, x: Any) -> AbstractOperand:
+    """An outcome of `q` as an operand."""
+    if isinstance(q, Product):
+        q.check_names("x", x)
+        return Product({name: _observed(part, x[name]) for name, part in q.parts.items()})
+    if not isinstance(q, AbstractDiscrete):
+        return PointMass(x)
+    if isinstance(q, Bernoulli) and jnp.issubdtype(jnp.result_type(x), jnp.bool_):
+        x = jnp.asarray(x).astype(int)
+    return labels(x)
 
 
 def perplexity(

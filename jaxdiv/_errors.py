@@ -14,3 +14,18 @@ class NoClosedFormError(TypeError):
         ...     print(str(error).splitlines()[0])
         No closed form for JensenShannon between Normal and Normal.
     """
+
+
+class NoDecompositionError(TypeError):
+    """No way is known to take a divergence of two operands apart, for `explain`.
+
+    The message names what can be taken apart.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> try:
+        ...     jd.explain(jd.KL(), jd.Gamma(1.0, 1.0), jd.Gamma(2.0, 1.0))
+        ... except jd.NoDecompositionError as error:
+        ...     print(str(error).splitlines()[0])
+        No decomposition of KL between Gamma and Gamma is known.
+    """

@@ -15,8 +15,9 @@ from ._functional.entropies import CrossEntropy
 from ._operand.align import _axis_name, _num_classes
 from ._operand.base import Operand
 from ._operand.batch import map_batch_axis
+from ._operand.convert import as_operand
 from ._operand.discrete import AbstractDiscrete, Labels
-from ._operand.validation import as_operand
+from ._operand.product import Product
 
 _TILE = 2**20  # outcomes of pairs that are in memory at a time
 
@@ -84,6 +85,8 @@ def pairwise(
 
 
 def _outcomes(ps: Any, qs: Any) -> int:
+    if isinstance(ps, Product):
+        return max(_outcomes(part, qs.parts.get(name)) for name, part in ps.parts.items())
     if isinstance(ps, AbstractDiscrete):
         return max(ps.num_outcomes or 1, getattr(qs, "num_outcomes", None) or 1)
     return math.prod(ps.event_shape) or 1

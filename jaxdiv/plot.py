@@ -1,4 +1,4 @@
-"""Figures: a density with what was fitted to it, and the landscape that a fit descends.
+"""Figures: a density and what was fitted to it, the landscape of a fit, and an explanation.
 
 They need matplotlib (the extra `plot`), which is imported at the first call.
 """
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from ._explain.explanation import Explanation
 from ._operand.base import AbstractDistribution
 from ._operand.normal import Normal
 
@@ -152,6 +153,47 @@ def plot_landscape(
             )
     ax.set(xlabel="loc", ylabel="log scale")
     ax.set(xlim=(loc[0], loc[-1]), ylim=(log_scale[0], log_scale[-1]))
+    return ax
+
+
+def plot_explanation(
+    explanation: Explanation, *, ax: "Axes | None" = None, most: int = 20
+) -> "Axes":
+    """The terms of an explanation as bars, from the top down.
+
+    Args:
+        explanation: of one example.
+        ax: the matplotlib axes to draw on; a new figure's if None.
+        most: the most bars for terms of one kind; those that are left out are put together.
+
+    Returns:
+        The axes drawn on. A bar that is infinite is hatched and marked as such.
+
+    Raises:
+        ImportError: where matplotlib is not installed.
+        ValueError: of a batch.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> from jaxdiv.plot import plot_explanation
+        >>> terms = jd.explain(jd.KL(), jd.Normal(1.0, 1.0), jd.Normal(0.0, 2.0))
+        >>> ax = plot_explanation(terms)
+        >>> [label.get_text() for label in ax.get_yticklabels()]
+        ['mean', 'scale']
+    """
+    labels, values = zip(*explanation.rows(most), strict=True)
+    ax = _axes_or_new(ax)
+    values = np.asarray(values)
+    endless = np.isinf(values)
+    longest = np.max(np.abs(values), where=~endless, initial=0.0)
+    lengths = np.where(endless, 1.2 * longest if longest > 0 else 1.0, values)
+    bars = ax.barh(range(len(values)), lengths, color=_LINES[1])
+    for i in np.flatnonzero(endless):
+        bars[i].set(hatch="//", color=_DATA)
+        ax.text(lengths[i], float(i), " ∞", va="center")
+    ax.set_yticks(range(len(values)), labels)
+    ax.invert_yaxis()
+    ax.set(xlabel=explanation.unit, title=explanation.title)
     return ax
 
 

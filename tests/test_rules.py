@@ -24,6 +24,7 @@ def some_operands():
     rows = jnp.asarray(simplex(rng, (2, 3)))
     yield from (form.of(rows) for form in FORMS)
     yield from (jd.Bernoulli(probs=rows[:, 0]), jd.Bernoulli(logits=rows[:, 0]))
+    yield jd.Product({"classes": jd.probs(rows), "number": jd.Normal(0.0, 1.0)})
     yield from (family.make(rng, np.float64) for family in FAMILIES + OBSERVATIONS)
     yield from (family.make(*map(jnp.asarray, family.moderate[0])) for family in PARAMETRIC)
     yield from (family.make(rng) for family in MULTIVARIATE)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 from .._functional.base import AbstractFunctional
 from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.discrete import AbstractDiscrete, Masses
+from .._operand.product import Product
 
 
 class Estimate(eqx.Module):
@@ -45,23 +46,26 @@ class AbstractEstimator(eqx.Module):
         """An independent and more accurate estimator of the same kind, to judge a fit by."""
 
 
-def _kind(d: AbstractDiscrete | AbstractDistribution) -> str:
+def _outcomes(d: Any) -> Any:
+    """What kind of outcomes, and of which shape."""
+    if isinstance(d, Product):
+        return {name: _outcomes(part) for name, part in d.parts.items()}
+    if not isinstance(d, AbstractDistribution | AbstractDiscrete) or isinstance(d, Masses):
+        raise TypeError(
+            f"{type(d).__name__} has no density to draw from or to integrate: use its closed forms "
+            "(`estimator=None`)."
+        )
     if isinstance(d, AbstractDiscrete):
-        return "classes"
-    return "integers" if d.integer else "density"
+        return "classes", d.event_shape
+    return "integers" if d.integer else "density", d.event_shape
 
 
 def check_normalisation(
     functional: AbstractFunctional, operands: tuple[Any, ...], normalize: bool
 ) -> None:
     """Raises for operands without common outcomes, or where an unnormalised one has no meaning."""
-    for d in operands:
-        if not isinstance(d, AbstractDistribution | AbstractDiscrete) or isinstance(d, Masses):
-            raise TypeError(
-                f"{type(d).__name__} has no density to draw from or to integrate: use its closed "
-                "forms (`estimator=None`)."
-            )
-    if len({(_kind(d), d.event_shape) for d in operands}) > 1:
+    outcomes = [_outcomes(d) for d in operands]
+    if outcomes[0] != outcomes[-1]:
         names = " and ".join(f"{type(d).__name__} {d.event_shape}" for d in operands)
         raise ValueError(f"the operands have no outcomes in common: {names} (event shapes).")
     if normalize:

@@ -11,19 +11,20 @@ from .._functional.base import AbstractFunctional
 from .._operand import cross as cross  # registers its rules, and so do these
 from .._operand import discrete_rules as discrete_rules
 from .._operand.align import align, align_one, check_batches
-from .._operand.base import AbstractDistribution, AbstractOperand, AbstractWrapper
+from .._operand.base import AbstractComposite, AbstractDistribution, AbstractOperand
 from .._operand.bernoulli import as_classes
 from .._operand.discrete import AbstractDiscrete
 from .._operand.foreign import Foreign
+from .._operand.product import Product
 from .base import AbstractEstimator, Estimate
 from .rules import find_rule
 
 
 def exact(functional: AbstractFunctional, *operands: AbstractOperand) -> Array:
     """The closed form, in nats; `NoClosedFormError` where none is known."""
-    for wrapper in operands:
-        if isinstance(wrapper, AbstractWrapper):
-            value = wrapper.reduce(exact, functional, *operands)
+    for composite in operands:
+        if isinstance(composite, AbstractComposite):
+            value = composite.reduce(exact, functional, *operands)
             if value is not None:
                 return value
     as_given, operands = operands, tuple(as_classes(d) for d in operands)
@@ -109,6 +110,10 @@ def _explanation(functional: AbstractFunctional, *operands: AbstractOperand) -> 
     kinds = [isinstance(d, AbstractDiscrete) for d in operands]
     if any(kinds):
         remedy = "A distribution over classes and a density have no common outcomes."
+    elif all(isinstance(d, Product) for d in operands):
+        remedy = (
+            "Give estimator=MonteCarlo(n) or FixedDraws(n), with Score() for parts of integers."
+        )
     elif not all(isinstance(d, AbstractDistribution) for d in operands):
         remedy = (
             "Observations have no density: take `cross_entropy`, the negative log-likelihood, of "

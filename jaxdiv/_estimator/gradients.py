@@ -16,8 +16,8 @@ class AbstractGradient(eqx.Module):
     """Draws from a distribution and makes its terms carry the right gradient."""
 
     @abc.abstractmethod
-    def draw(self, dist: Any, key: Key[Array, ""], n: int) -> tuple[Array, Array]:
-        """Weights `[S, *batch]` of strata, and draws `[S, m, *batch, *event]`."""
+    def draw(self, dist: Any, key: Key[Array, ""], n: int) -> tuple[Array, Any]:
+        """Weights `[S, *batch]` of strata, and draws `[S, m, *batch, *event]`, or dicts of them."""
 
     @abc.abstractmethod
     def density(self, dist: Any) -> Any:
@@ -106,7 +106,8 @@ class Score(AbstractGradient):
     def draw(self, dist, key, n):
         # One stratum: the score of a mixture has mean zero over all of it, not over a component.
         x = lax.stop_gradient(dist.sample(key, (n,)))
-        return jnp.ones((1, *dist.batch_shape), jax.eval_shape(dist.log_prob, x).dtype), x[None]
+        weights = jnp.ones((1, *dist.batch_shape), jax.eval_shape(dist.log_prob, x).dtype)
+        return weights, jax.tree.map(lambda x: x[None], x)
 
     def density(self, dist):
         return dist

@@ -136,7 +136,7 @@ def _mean_over(
     weights, x = gradient.draw(drawn, key, n)
     batch = jnp.broadcast_shapes(p.batch_shape, q.batch_shape)
     extra = (1,) * (len(batch) - len(drawn.batch_shape))
-    x = x.reshape(*x.shape[:2], *extra, *x.shape[2:])
+    x = jax.tree.map(lambda x: x.reshape(*x.shape[:2], *extra, *x.shape[2:]), x)
     weights = weights.reshape(weights.shape[0], *extra, *weights.shape[1:])
     log_p = (gradient.density(p) if drawn is p else p).log_prob(x)
     log_q = (gradient.density(q) if drawn is q and drawn is not p else q).log_prob(x)

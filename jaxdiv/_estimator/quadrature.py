@@ -61,6 +61,12 @@ class Quadrature(AbstractEstimator):
 
     def estimate(self, functional, operands: tuple[Any, ...], key):
         check_normalisation(functional, operands, self.normalize)
+        if not all(isinstance(d, AbstractDistribution) for d in operands):
+            names = ", ".join(type(d).__name__ for d in operands)
+            raise TypeError(
+                f"Quadrature integrates densities, got {names}: of classes the sum is the closed "
+                "form (leave `estimator` out); of a product use it on each part, or `MonteCarlo`."
+            )
         pair, nested, ok = self._pair(*operands)
         value = functional.integrate(pair)
         coarse = functional.integrate(eqx.tree_at(lambda p: p.weights, pair, nested))

@@ -11,12 +11,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from .._compat.convert import adopt
 from .._estimator.gradients import StickTheLanding
 from .._estimator.monte_carlo import FixedDraws
 from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.discrete import AbstractDiscrete
 from .._operand.foreign import Foreign
+from .._operand.product import Product, converted
 from .constraint import as_parameters
 from .objective import AbstractObjective
 from .program import Objective, Options, run, split
@@ -111,7 +111,10 @@ def fit(
             "vmap `fit` over a batch of problems, or pass a stack of starting points as `starts=`."
         )
     target = objective.target if known else None
-    if isinstance(target, AbstractDistribution | AbstractDiscrete) and target.batch_shape != ():
+    if (
+        isinstance(target, AbstractDistribution | AbstractDiscrete | Product)
+        and target.batch_shape != ()
+    ):
         raise ValueError(
             f"fit: the target has batch shape {target.batch_shape}: vmap `fit` over the batch."
         )
@@ -130,10 +133,10 @@ def fit(
 
 
 def _as_family(family: Any, known: bool) -> Any:
-    """Of another library's distribution the family here."""
-    if isinstance(family, eqx.Module) and not known:
+    """Of another library's distribution the family here, of a dict the product."""
+    if isinstance(family, eqx.Module | dict) and not known:
         return family  # the function may want it as it is
-    family = adopt(family)
+    family = converted(family)
     if isinstance(family, Foreign):
         raise TypeError(
             f"fit: {family.name} is of no family here, so that nothing is known of the values that "

@@ -6,7 +6,6 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, Key
 
-from .._compat.convert import adopt
 from .._errors import NoClosedFormError
 from .._estimator.base import AbstractEstimator
 from .._estimator.exact import Exact, has_closed_form
@@ -17,6 +16,7 @@ from .._functional.entropies import CrossEntropy
 from .._functional.kl import KL
 from .._operand.base import AbstractDistribution, AbstractOperand, Operand
 from .._operand.empirical import PointMass, Samples
+from .._operand.product import Product, converted
 
 _FIXED_DRAWS = 1024  # for a target that no exact rule serves
 
@@ -44,7 +44,7 @@ class AbstractObjective(eqx.Module):
     def plan(self, family: AbstractOperand) -> Plan:
         """How this family is fitted and judged."""
         functional, operands = self.functional, self.arrange(family)
-        observed = isinstance(operands[0], Samples | PointMass)
+        observed = _is_observed(operands[0])
         if observed and isinstance(functional, KL):
             functional = CrossEntropy()
         if self.estimator is not None:
@@ -108,11 +108,11 @@ class Forward(AbstractObjective):
     """
 
     functional: AbstractFunctional
-    target: AbstractOperand = eqx.field(converter=adopt)
+    target: AbstractOperand = eqx.field(converter=converted)
     estimator: AbstractEstimator | None = None
 
     def arrange(self, family):
-        return self.target, adopt(family)
+        return self.target, converted(family)
 
 
 class Reverse(AbstractObjective):
@@ -134,11 +134,11 @@ class Reverse(AbstractObjective):
     """
 
     functional: AbstractFunctional
-    target: AbstractOperand = eqx.field(converter=adopt)
+    target: AbstractOperand = eqx.field(converter=converted)
     estimator: AbstractEstimator | None = None
 
     def arrange(self, family):
-        return adopt(family), self.target
+        return converted(family), self.target
 
 
 def forward_kl(target: Operand, estimator: AbstractEstimator | None = None) -> Forward:
@@ -176,6 +176,12 @@ def reverse_kl(target: Operand, estimator: AbstractEstimator | None = None) -> R
         -2.00 0.50
     """
     return Reverse(KL(), target, estimator)
+
+
+def _is_observed(d: Any) -> bool:
+    if isinstance(d, Product):
+        return any(_is_observed(part) for part in d.parts.values())
+    return isinstance(d, Samples | PointMass)
 
 
 def _numeric(operands: tuple[Any, Any]) -> AbstractEstimator:

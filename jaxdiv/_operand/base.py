@@ -160,12 +160,16 @@ class Pieces(eqx.Module):
     open_tails: bool = eqx.field(static=True, default=False)
 
 
-class AbstractWrapper(AbstractDistribution):
-    """A distribution made of others: it reduces a functional to theirs before any rule is tried."""
+class AbstractComposite(AbstractOperand):
+    """An operand made of others: it reduces a functional to theirs before any rule is tried."""
 
     @abc.abstractmethod
     def reduce(self, evaluate: Callable[..., Array], functional: Any, *operands: Any) -> Any:
         """The value by way of `evaluate` on the parts, or None where it does not reduce."""
+
+
+class AbstractWrapper(AbstractComposite, AbstractDistribution):
+    """A distribution on the real line or on $R^D$ that is made of others."""
 
 
 def only_stratum(x: Array, batch_shape: Shape) -> tuple[Array, Array]:

@@ -26,6 +26,8 @@ def map_batch_axis(operand: Any, fn: Callable[[Any, int], Any], inner: int = 0) 
             return map_batch_axis(value, fn, inner + is_components)
         if isinstance(value, tuple):
             return tuple(mapped(v, f) for v in value)
+        if isinstance(value, dict):
+            return {name: mapped(v, f) for name, v in value.items()}
         axis = f.metadata.get("event_ndim", 0) + inner + 1
         return value if jnp.ndim(value) < axis else fn(jnp.asarray(value), -axis)
 

@@ -109,7 +109,7 @@ class Independent(AbstractWrapper):
 
     def reduce(self, evaluate, functional, *operands):
         if any(isinstance(d, MultivariateNormal) for d in operands):
-            operands = tuple(_as_multivariate(d) for d in operands)
+            operands = tuple(as_multivariate(d) for d in operands)
             return None if None in operands else evaluate(functional, *operands)
         if not functional.additive or not all(isinstance(d, Independent) for d in operands):
             return None
@@ -122,7 +122,7 @@ class Independent(AbstractWrapper):
         return jnp.sum(jnp.broadcast_to(values, shape), tuple(range(-self.ndims, 0)))
 
 
-def _as_multivariate(d: Any) -> MultivariateNormal | None:
+def as_multivariate(d: Any) -> MultivariateNormal | None:
     """A product of normals as a multivariate normal, or None."""
     if isinstance(d, MultivariateNormal):
         return d

@@ -11,26 +11,21 @@ import numpy as np
 from jax.experimental import checkify
 from jaxtyping import Array, ArrayLike
 
-from .._compat.convert import adopt, not_an_operand
+from .._compat.convert import not_an_operand
 from .base import AbstractOperand, Check
 
 # Part of the key of every jit cache: a function compiled without checks is not reused with them.
 _checking = jax.make_user_context(default_value=False)
 
 
-def as_operand(name: str, operand: Any) -> AbstractOperand:
-    """The operand, or what another library's distribution is as one; raises for anything else.
-
-    Under `checked` it adds run-time checks of the values.
-    """
-    operand = adopt(operand)
+def check_operand(name: str, operand: Any) -> None:
+    """Raises unless it is an operand; under `checked` adds run-time checks of its values."""
     if not isinstance(operand, AbstractOperand):
         raise TypeError(not_an_operand(name, operand))
     operand.batch_shape  # noqa: B018  (its shapes are checked here)
     if _checking.value:
         for check in operand.value_checks():
             _assert(check, f"{name}: ")
-    return operand
 
 
 def check_under_checked(check: Check) -> None:
