@@ -216,7 +216,7 @@ def _low(k1: Array, k0: Array) -> Array:
 
 def _high(k1: Array, k0: Array) -> Array:
     d = k1 - k0
-    return 0.5 * itakura_saito(k1, k0) + d * d * power_remainders(1 / k0, 1 / k1, _series(k0), 1)
+    return 0.5 * itakura_saito(k1, k0) + d * d * power_remainders(1 / k0, 1 / k1, _series(k0))
 
 
 @rule(KL, VonMises, VonMises)
