@@ -197,7 +197,7 @@ def _fisher_form(alpha: Array, change: Array) -> Array:
     return (shapes - whole) + jnp.sum(alpha * relative * relative, -1)
 
 
-# Between Dirichlet distributions, the classes on the first axis.
+# Between Dirichlet distributions. The classes are on the first axis: sums over it are faster.
 
 
 class _Sums(NamedTuple):
@@ -308,7 +308,8 @@ def _others(x: Array) -> Array:
     return before + jnp.concatenate([lax.cumsum(x[1:], 0, reverse=True), none])
 
 
-def _kl(alpha: Array, beta: Array) -> Array:
+def dirichlet_kl(alpha: Array, beta: Array) -> Array:
+    """The classes on the first axis."""
     return _between_means(alpha, beta) + _between_shapes(alpha, beta)
 
 
@@ -316,7 +317,7 @@ def _kl(alpha: Array, beta: Array) -> Array:
 def _(functional, p, q):
     fields = p.concentration1, p.concentration0, q.concentration1, q.concentration0
     a, b, c, d = jnp.broadcast_arrays(*floating(*fields))
-    return _kl(jnp.stack([a, b]), jnp.stack([c, d]))
+    return dirichlet_kl(jnp.stack([a, b]), jnp.stack([c, d]))
 
 
 @rule(KL, Dirichlet, Dirichlet)
@@ -327,7 +328,7 @@ def _(functional, p, q):
             f"p is over {alpha.shape[-1]} classes and q over {beta.shape[-1]}: they must agree."
         )
     alpha, beta = jnp.broadcast_arrays(alpha, beta)
-    return _kl(jnp.moveaxis(alpha, -1, 0), jnp.moveaxis(beta, -1, 0))
+    return dirichlet_kl(jnp.moveaxis(alpha, -1, 0), jnp.moveaxis(beta, -1, 0))
 
 
 def _entropy(alpha: Array) -> Array:
