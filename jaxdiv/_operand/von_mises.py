@@ -210,7 +210,8 @@ def _curvature(kappa: Array) -> Array:
 
 @_curvature.defjvp
 def _(primals, tangents):
-    return _curvature(*primals), -_central_moment(*primals, 3) * tangents[0]
+    (kappa,) = primals
+    return _curvature(kappa), -_central_moment(kappa, 3) * tangents[0]
 
 
 @jax.custom_jvp
