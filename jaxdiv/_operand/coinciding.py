@@ -95,7 +95,7 @@ def _from_unit_uniform(p: Beta | ContinuousBernoulli | Kumaraswamy) -> Array:
         case _:
             a, b = p.parameters()
             lower = digamma_difference(b + 1, 2.0, b - 1)
-            return itakura_saito(1.0, a) + itakura_saito(1.0, b) - (1 - 1 / a) * lower
+            return itakura_saito(1.0, a) + itakura_saito(1.0, b) - (a - 1) / a * lower
 
 
 @rule(KL, Uniform, Beta)
