@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.truth import fit_error, kl_logits_truth, kl_normal_truth, labels_truth, relative_error
+from bench.truth import (
+    fit_error,
+    kl_dirichlet_truth,
+    kl_gamma_truth,
+    kl_logits_truth,
+    kl_normal_truth,
+    labels_truth,
+    relative_error,
+)
 
 Arrays = dict[str, np.ndarray]
 ALL_MODES = ("forward", "backward", "full")
@@ -54,6 +62,22 @@ def _normals(rows: int, step: float) -> Arrays:
         name: array.astype(np.float32)
         for name, array in zip(("m1", "s1", "m2", "s2"), (loc, scale, *other), strict=True)
     }
+
+
+def _shapes(shape: tuple[int, ...], step: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    a = np.exp(2 * rng.normal(size=shape))
+    return a.astype(np.float32), (a * np.exp(step * rng.normal(size=shape))).astype(np.float32)
+
+
+def _gammas(rows: int, step: float) -> Arrays:
+    p, q = _shapes((2, rows), step)
+    return {"a1": p[0], "b1": p[1], "a2": q[0], "b2": q[1]}
+
+
+def _dirichlets(rows: int, classes: int, step: float) -> Arrays:
+    p, q = _shapes((rows, classes), step)
+    return {"a": p, "b": q}
 
 
 def _labels(rows: int, classes: int) -> Arrays:
@@ -113,6 +137,21 @@ def _cases() -> list[Case]:
                 ALL_MODES,
             )
         )
+    for step in ("1e-1", "1e-3"):
+        found += [
+            Case(
+                f"kl_gamma/100000/{step}",
+                lambda h=float(step): _gammas(100_000, h),
+                relative_error(kl_gamma_truth),
+                ALL_MODES,
+            ),
+            Case(
+                f"kl_dirichlet/10000x10/{step}",
+                lambda h=float(step): _dirichlets(10_000, 10, h),
+                relative_error(kl_dirichlet_truth),
+                ALL_MODES,
+            ),
+        ]
     return [
         *found,
         Case("fit_warm", lambda: _mixtures(None), fit_error),

@@ -8,6 +8,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 
+from tests import multivariate  # noqa: E402
 from tests.errors_of_families import (  # noqa: E402
     derivative_errors,
     entropy_errors,
@@ -33,21 +34,30 @@ def main() -> None:
             continue
         start = time.perf_counter()
         pairs = rounded(family.pairs(np.random.default_rng(0), args.count), dtype)
-        columns = [None, None, None, None]
+        columns: list[list[float] | None] = [None, None, None, None]
         if family.kl is not None:
             columns[0] = value_errors(family, pairs)
             columns[1], columns[2] = derivative_errors(family, pairs[: args.count // 3])
         if family.entropy is not None:
             columns[3] = entropy_errors(family, pairs)
-        cells = [
-            "-" if not c else "{:.2g} / {:.3g} / {:.3g}".format(*quantiles(c)) for c in columns
-        ]
-        seconds = time.perf_counter() - start
-        print(
-            f"{family.name:20} {cells[0]:>20} {cells[1]:>20} {cells[2]:>24} {cells[3]:>18} "
-            f"{seconds:5.0f} s",
-            flush=True,
-        )
+        _print(family.name, columns, start)
+    for name, case in multivariate.CASES.items():
+        if args.names and name not in args.names:
+            continue
+        start = time.perf_counter()
+        pairs = case.pairs(np.random.default_rng(0), args.count, dtype)
+        few = pairs[: args.count // 6]
+        firsts, seconds = multivariate.derivative_errors(case, few)
+        _print(name, [multivariate.value_errors(case, pairs), firsts, seconds, None], start)
+
+
+def _print(name: str, columns: list[list[float] | None], start: float) -> None:
+    cells = ["-" if not c else "{:.2g} / {:.3g} / {:.3g}".format(*quantiles(c)) for c in columns]
+    seconds = time.perf_counter() - start
+    print(
+        f"{name:20} {cells[0]:>20} {cells[1]:>20} {cells[2]:>24} {cells[3]:>18} {seconds:5.0f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from scipy import special
 
 Answers = list[np.ndarray]
 
@@ -30,6 +31,41 @@ def kl_normal_truth(m1: np.ndarray, s1: np.ndarray, m2: np.ndarray, s2: np.ndarr
         expm1 / s1,
         -d / s2,
         -(expm1 + d * d) / s2,
+    ]
+
+
+def _bregman(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    r"""$\log\Gamma(y) - \log\Gamma(x) - \psi(x)(y - x)$ of neighbours, as an integral."""
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    tau, d = (1 + nodes) / 2, y - x
+    slopes = sum(
+        w * (1 - t) * special.polygamma(1, x + t * d) for t, w in zip(tau, weights / 2, strict=True)
+    )
+    return d * d * slopes
+
+
+def kl_gamma_truth(a1: np.ndarray, b1: np.ndarray, a2: np.ndarray, b2: np.ndarray) -> Answers:
+    """By remainders, in double precision."""
+    a, b, c, d = (x.astype(float) for x in (a1, b1, a2, b2))
+    v = (d - b) / b
+    return [
+        _bregman(c, a) + c * (v - np.log1p(v)) + (a - c) * v,
+        (a - c) * special.polygamma(1, a) + v,
+        (c - a * d / b) / b,
+        special.digamma(c) - special.digamma(a) - np.log1p(v),
+        a / b - c / d,
+    ]
+
+
+def kl_dirichlet_truth(a: np.ndarray, b: np.ndarray) -> Answers:
+    """As `kl_gamma_truth`."""
+    a, b = a.astype(float), b.astype(float)
+    s, t = a.sum(-1, keepdims=True), b.sum(-1, keepdims=True)
+    return [
+        (_bregman(b, a).sum(-1, keepdims=True) - _bregman(t, s))[..., 0],
+        (a - b) * special.polygamma(1, a)
+        + (b - a).sum(-1, keepdims=True) * special.polygamma(1, s),
+        special.digamma(b) - special.digamma(a) - (special.digamma(t) - special.digamma(s)),
     ]
 
 

@@ -119,7 +119,7 @@ def derivative_errors(family: Parametric, pairs: np.ndarray) -> tuple[list[float
             if not all(map(mp.isfinite, want)):  # at an end of the support
                 continue
             got = [mp.mpf(float(gradient[at])) * u for at, u in zip(entries, units, strict=True)]
-            firsts.append(_norm_error(got, want, pairs.dtype))
+            firsts.append(norm_error(got, want, pairs.dtype))
             want, got = [], []
             for (m, a), (n, b) in itertools.combinations_with_replacement(
                 list(enumerate(entries)), 2
@@ -138,11 +138,12 @@ def derivative_errors(family: Parametric, pairs: np.ndarray) -> tuple[list[float
                     ]
                     want.append(mp.fsum(corners) / (4 * STEP2**2))
                 got.append(mp.mpf(float(hessian[a + b])) * units[m] * units[n])
-            seconds.append(_norm_error(got, want, pairs.dtype))
+            seconds.append(norm_error(got, want, pairs.dtype))
     return firsts, seconds
 
 
-def _norm_error(got: list[Any], want: list[Any], dtype: Any) -> float:
+def norm_error(got: list[Any], want: list[Any], dtype: Any) -> float:
+    """Of entries, relative to the largest."""
     if not all(mp.isfinite(g) for g in got):
         return np.inf
     largest = max(abs(w) for w in want)

@@ -15,8 +15,8 @@ ZERO = mp.mpf(0)
 
 
 def exact(x):
-    """The entries of a float array, as they are."""
-    return [mp.mpf(float(v)) for v in np.asarray(x).ravel()]
+    """The entries of a float array, as they are (or of one of exact numbers)."""
+    return [v if isinstance(v, mp.mpf) else mp.mpf(float(v)) for v in np.asarray(x).ravel()]
 
 
 def dot(xs, ys):

@@ -5,10 +5,14 @@ import itertools
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import mpmath as mp
 import numpy as np
 import pytest
+import scipy.stats
 
 import jaxdiv as jd
+
+from .parametric import kl_gamma
 
 MEMBERS = {
     "Bernoulli": jd.Bernoulli(probs=0.3),
@@ -86,6 +90,68 @@ def test_pairs_of_other_libraries():
         assert 0 < value < jnp.inf, (p, q)
     for p, q in infinite:
         assert jd.kl(MEMBERS[p], MEMBERS[q]) == jnp.inf, (p, q)
+
+
+UNIT = jd.Uniform(0.0, 1.0)
+SAME = [
+    (jd.Exponential(2.0), jd.Weibull(0.5, 1.0)),
+    (jd.Exponential(2.0), jd.Gamma(1.0, 2.0)),
+    (jd.Chi2(3.0), jd.Gamma(1.5, 0.5)),
+    (jd.Chi2(2.0), jd.Exponential(0.5)),
+    (jd.HalfNormal(1.0), jd.Chi(1.0)),
+    (UNIT, jd.Beta(1.0, 1.0)),
+    (UNIT, jd.ContinuousBernoulli(probs=0.5)),
+    (jd.Bernoulli(probs=0.3), jd.Binomial(1.0, 0.3)),
+    (jd.Geometric(0.3), jd.NegativeBinomial(1.0, 0.3)),
+]
+
+
+def test_families_that_share_members():
+    pairs = [pair for one, other in SAME for pair in ((one, other), (other, one))]
+    pairs.append((jd.Kumaraswamy(1.0, 1.0), UNIT))
+    pairs = jax.tree.map(jnp.float32, pairs)
+    assert not np.any(jax.jit(lambda pairs: [jd.kl(p, q) for p, q in pairs])(pairs))
+
+
+def test_beside_the_members_that_families_share():
+    """In float32, against cross-entropies less entropies in double precision."""
+    apart = 1 + 2.0**-11
+    pairs = [
+        (jd.Exponential(2.0), jd.Weibull(0.5 * apart, apart)),
+        (jd.Weibull(0.5, 1 / apart), jd.Exponential(2.0)),
+        (UNIT, jd.Beta(1.0, apart)),
+        (jd.Uniform(0.0, 1 - 2.0**-9), jd.Beta(apart, 1.0)),
+        (jd.Beta(apart, 1 - 2.0**-10), UNIT),
+        (jd.Kumaraswamy(apart, apart), jd.Uniform(0.0, apart)),
+        (jd.Uniform(2.0**-8, 1.0), jd.ContinuousBernoulli(logits=2.0**-6)),
+        (jd.ContinuousBernoulli(logits=2.0**-6), UNIT),
+        (jd.Uniform(0.2, 0.6), jd.Beta(3.0, 0.4)),
+    ]
+    single = jax.tree.map(jnp.float32, pairs)
+    exactly = jax.tree.map(jnp.float64, single)  # as they are once rounded
+    got = jax.jit(lambda pairs: [jd.kl(p, q) for p, q in pairs])(single)
+    wants = jax.jit(lambda pairs: [jd.cross_entropy(p, q) - jd.entropy(p) for p, q in pairs])
+    for pair, value, want in zip(single, got, wants(exactly), strict=True):
+        assert value.dtype == np.float32 and float(value) == pytest.approx(float(want), rel=2e-6), (
+            pair
+        )
+    # Squares have gamma distributions; the counts of one trial are two classes.
+    half, chi, p, q = (
+        jd.HalfNormal(1.3),
+        jd.Chi(2.2),
+        jd.Bernoulli(probs=0.3),
+        jd.Binomial(3.0, 0.4),
+    )
+    pairs = [(half, chi), (chi, half), (p, q)]
+    got = jax.jit(lambda pairs: [jd.kl(p, q) for p, q in pairs])(jax.tree.map(jnp.float64, pairs))
+    shapes = [(mp.mpf(0.5), 0.5 / mp.mpf(1.3) ** 2), (mp.mpf(2.2) / 2, mp.mpf(0.5))]
+    mass = np.array([0.7, 0.3])
+    wants = [kl_gamma(*shapes), kl_gamma(*shapes[::-1])]
+    wants.append(np.sum(mass * np.log(mass / scipy.stats.binom.pmf([0, 1], 3, 0.4))))
+    np.testing.assert_allclose(got, np.array(wants, float), rtol=1e-13)
+    assert jd.kl(q, p) == jnp.inf
+    outside = jd.Uniform(-0.1, 0.5), jd.Beta(1.1, 1.0)
+    assert jd.kl(*outside) == jnp.inf and jd.kl(jd.Beta(1.1, 1.0), jd.Uniform(0.1, 2.0)) == jnp.inf
 
 
 def test_supports_that_are_arrays():

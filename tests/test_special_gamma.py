@@ -109,6 +109,43 @@ def test_accuracy(dtype):
             assert np.median(errors) <= 1 and max(errors) <= budget, (name, max(errors))
 
 
+def remainder(x1, x0):
+    return excess(x1) - excess(x0) - slope(x0) * (x1 - x0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_small_part_adds_to_a_remainder(dtype):
+    """Relative to the larger, at either end, of the two terms of the integral that it is."""
+    rng = np.random.default_rng(2)
+    x0 = np.exp(rng.uniform(np.log(1e-2), np.log(1e5), 40))
+    x1 = x0 * np.exp(rng.choice([-1, 1], 40) * 10 ** rng.uniform(-5, 1, 40))
+    r0 = 0.1 * x0 * 10 ** rng.uniform(-5, 0, 40)
+    r1 = np.minimum(r0 * np.exp(rng.normal(size=40)), 0.1 * x1)
+    x1, x0, r1, r0 = (x.astype(dtype) for x in (x1, x0, r1, r0))
+    got = jax.jit(special.shape_excess)(x1, x0, x1 - x0, r1, r0, r1 - r0)
+    assert got.dtype == dtype
+    with mp.workdps(60):
+        for value, row in zip(got, zip(x1, x0, r1, r0, strict=True), strict=True):
+            a, b, s, r = (mp.mpf(float(v)) for v in row)
+            want = remainder(a, b) - remainder(a + s, b + r)
+            sizes = []
+            for y, x in ((a, b), (a + s, b + r)):
+                curved = (mp.psi(1, x) - 1 / x) * (y - x)
+                sizes.append(s * abs(slope(y) - slope(x) - curved) + abs((s - r) * curved))
+            assert abs(mp.mpf(float(value)) - want) <= 16 * np.finfo(dtype).eps * max(sizes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sum_in_two_parts(dtype):
+    x = np.random.default_rng(3).normal(size=(11, 20)) * 10.0 ** np.arange(-10, 1)[:, None]
+    x = x.astype(dtype)
+    high, low = jax.jit(special.total)(x, np.zeros_like(x))
+    for i in range(20):
+        want = mp.fsum(mp.mpf(float(v)) for v in x[:, i])
+        error = abs(mp.mpf(float(high[i])) + mp.mpf(float(low[i])) - want)
+        assert error <= 16 * np.finfo(dtype).eps ** 2 * abs(x[:, i]).sum()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_digits_of_a_difference_of_products(dtype):
     rng = np.random.default_rng(1)

@@ -19,6 +19,14 @@ def _kl_normal(m1, s1, m2, s2):
     return distrax.Normal(m1, s1).kl_divergence(distrax.Normal(m2, s2))
 
 
+def _kl_gamma(a1, b1, a2, b2):
+    return distrax.Gamma(a1, b1).kl_divergence(distrax.Gamma(a2, b2))
+
+
+def _kl_dirichlet(a, b):
+    return tfd.kl_divergence(tfd.Dirichlet(a), tfd.Dirichlet(b))  # distrax has none
+
+
 def _kl_probs(a, b):
     p, q = (distrax.Categorical(probs=jax.nn.softmax(z)) for z in (a, b))
     return p.kl_divergence(q)
@@ -54,6 +62,8 @@ CASES = {
     ),
     "kl_logits": partial(with_jax, _kl_logits),
     "kl_normal": partial(with_jax, _kl_normal),
+    "kl_gamma": partial(with_jax, _kl_gamma),
+    "kl_dirichlet": partial(with_jax, _kl_dirichlet),
     "entropy": partial(with_jax, lambda z: distrax.Categorical(logits=z).entropy()),
     "labels": partial(with_jax, lambda z, y: -distrax.Categorical(logits=z).log_prob(y)),
     "import": importing("distrax"),

@@ -61,6 +61,8 @@ CASES = {
     "kl_normal": partial(
         with_jax, lambda m1, s1, m2, s2: jd.kl(jd.Normal(m1, s1), jd.Normal(m2, s2))
     ),
+    "kl_gamma": partial(with_jax, lambda a1, b1, a2, b2: jd.kl(jd.Gamma(a1, b1), jd.Gamma(a2, b2))),
+    "kl_dirichlet": partial(with_jax, lambda a, b: jd.kl(jd.Dirichlet(a), jd.Dirichlet(b))),
     "entropy": partial(with_jax, lambda z: jd.entropy(jd.logits(z))),
     "labels": partial(with_jax, lambda z, y: jd.cross_entropy(jd.labels(y), jd.logits(z))),
     "fit_warm": partial(eagerly, _fit),

@@ -22,6 +22,14 @@ def _kl_normal(m1, s1, m2, s2):
     return dist.kl_divergence(dist.Normal(m1, s1), dist.Normal(m2, s2))
 
 
+def _kl_gamma(a1, b1, a2, b2):
+    return dist.kl_divergence(dist.Gamma(a1, b1), dist.Gamma(a2, b2))
+
+
+def _kl_dirichlet(a, b):
+    return dist.kl_divergence(dist.Dirichlet(a), dist.Dirichlet(b))
+
+
 def _model(w, m, s):
     numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(w), dist.Normal(m, s)))
 
@@ -56,6 +64,8 @@ CASES = {
     ),
     "kl_logits": partial(with_jax, _kl_logits),
     "kl_normal": partial(with_jax, _kl_normal),
+    "kl_gamma": partial(with_jax, _kl_gamma),
+    "kl_dirichlet": partial(with_jax, _kl_dirichlet),
     "entropy": partial(with_jax, lambda z: dist.CategoricalLogits(z).entropy()),
     "labels": partial(with_jax, lambda z, y: -dist.CategoricalLogits(z).log_prob(y)),
     "fit_warm": partial(eagerly, _fit),

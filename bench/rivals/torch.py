@@ -20,6 +20,14 @@ def _kl_normal(m1, s1, m2, s2):
     return dist.kl_divergence(dist.Normal(m1, s1), dist.Normal(m2, s2))
 
 
+def _kl_gamma(a1, b1, a2, b2):
+    return dist.kl_divergence(dist.Gamma(a1, b1), dist.Gamma(a2, b2))
+
+
+def _kl_dirichlet(a, b):
+    return dist.kl_divergence(dist.Dirichlet(a), dist.Dirichlet(b))
+
+
 def _kl_div(a, b):
     return F.kl_div(torch.log_softmax(b, -1), torch.softmax(a, -1), reduction="none").sum(-1)
 
@@ -44,6 +52,8 @@ CASES = {
     ),
     "kl_logits": partial(with_torch, _kl_logits),
     "kl_normal": partial(with_torch, _kl_normal),
+    "kl_gamma": partial(with_torch, _kl_gamma),
+    "kl_dirichlet": partial(with_torch, _kl_dirichlet),
     "entropy": partial(with_torch, lambda z: dist.Categorical(logits=z).entropy()),
     "labels": partial(with_torch, lambda z, y: F.cross_entropy(z, y.long(), reduction="none")),
     "import": importing("torch"),

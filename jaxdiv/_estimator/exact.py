@@ -8,7 +8,8 @@ from jaxtyping import Array
 
 from .._errors import NoClosedFormError
 from .._functional.base import AbstractFunctional
-from .._operand import cross as cross  # registers its rules, and so do these
+from .._operand import coinciding as coinciding  # registers its rules, and so do these
+from .._operand import cross as cross
 from .._operand import discrete_rules as discrete_rules
 from .._operand.align import align, align_one, check_batches
 from .._operand.base import AbstractComposite, AbstractDistribution, AbstractOperand

@@ -1,4 +1,9 @@
-"""Parameters that must be the same for a closed form to hold."""
+"""Parameters that must be the same for a closed form to hold.
+
+Whether they are is a question of values. Where those are known, the caller is told that there is no
+closed form; a program that is being compiled cannot raise for some of the values that it will meet,
+and must not answer with a number, so that it answers NaN for those.
+"""
 
 from typing import Any
 

@@ -22,8 +22,8 @@ class Binomial(AbstractInteger):
     r"""Mass $\binom{n}{x} p^x (1 - p)^{n-x}$ at $x = 0, ..., n$: successes in $n$ trials.
 
     Between two of them KL and Renyi divergences have a closed form where both have the same $n$;
-    KL is infinite where P has more trials than Q. (Elsewhere there is none, and under `jit`, which
-    cannot tell, it is NaN.) The entropy has no closed form.
+    KL is infinite where P has more trials than Q. Elsewhere `NoClosedFormError` is raised, or under
+    `jit`, where values are not known, it is NaN. The entropy has no closed form.
 
     Args:
         total_count: the number $n$ of trials; not a parameter to `fit`.

@@ -163,7 +163,7 @@ def log_mass_by_size(size: Array) -> Array:
     return jnp.where(low, jnp.log(jnp.sum(weights, 0)), -jnp.log(large))
 
 
-def _remainder(eta1: Array, eta0: Array, d: Array) -> Array:
+def log_mass_remainder(eta1: Array, eta0: Array, d: Array) -> Array:
     r"""$A(\eta_1) - A(\eta_0) - A'(\eta_0)d$, which is the same for $-\eta_1$ and $-\eta_0$."""
     c = _switch(d)
     sign = jnp.where(eta0 < 0, -1.0, 1.0).astype(d.dtype)
@@ -193,7 +193,7 @@ def _remainder(eta1: Array, eta0: Array, d: Array) -> Array:
 def _(functional, p, q):
     d = _gap(q, p)
     eta_p, eta_q = jnp.broadcast_arrays(*floating(p.eta(), q.eta()))
-    return _remainder(eta_q, eta_p, d)
+    return log_mass_remainder(eta_q, eta_p, d)
 
 
 @rule(Entropy, ContinuousBernoulli)

@@ -79,8 +79,9 @@ class Geometric(AbstractInteger, AbstractExponentialFamily):
 class NegativeBinomial(AbstractInteger):
     r"""The failures before success number $r$: mass $\binom{x + r - 1}{x} p^r (1 - p)^x$.
 
-    Between two of them KL and Renyi divergences have a closed form where both have the same $r$
-    (else there is none, and under `jit`, which cannot tell, it is NaN). The entropy has none.
+    Between two of them KL and Renyi divergences have a closed form where both have the same $r$.
+    Elsewhere `NoClosedFormError` is raised, or under `jit`, where values are not known, it is NaN.
+    The entropy has none.
 
     Args:
         total_count: $r > 0$, not necessarily whole; not a parameter to `fit`.

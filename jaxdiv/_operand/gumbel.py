@@ -134,7 +134,12 @@ def _(functional, p, q):
 def _(functional, p, q):
     """Minus the logarithm of it has a Gumbel distribution, of scale $1/k$."""
     scale_p, k_p, scale_q, k_q = floating(p.scale, p.concentration, q.scale, q.concentration)
-    return _kl(k_q * log_ratio(scale_p, scale_q), k_q, k_p)
+    return weibull_kl(log_ratio(scale_p, scale_q), k_p, k_q)
+
+
+def weibull_kl(higher: Array, k_p: Array, k_q: Array) -> Array:
+    r"""`higher` is $\log(\lambda_p/\lambda_q)$."""
+    return _kl(k_q * higher, k_q, k_p)
 
 
 @rule(Entropy, Gumbel)

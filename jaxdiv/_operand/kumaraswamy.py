@@ -20,8 +20,8 @@ _EULER = 0.57721566490153286061
 class Kumaraswamy(AbstractContinuous):
     r"""Density $ab\,x^{a-1} (1 - x^a)^{b-1}$ on (0, 1): $X^a$ has a `Beta(1, b)` distribution.
 
-    Between two of them KL has a closed form where both have the same $a$ (else there is none, and
-    under `jit`, which cannot tell, it is NaN).
+    Between two of them KL has a closed form where both have the same $a$. Elsewhere
+    `NoClosedFormError` is raised, or under `jit`, where values are not known, it is NaN.
 
     Args:
         concentration1: $a > 0$.

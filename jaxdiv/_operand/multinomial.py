@@ -20,8 +20,9 @@ from .tags import probs as tag
 class Multinomial(AbstractDistribution):
     r"""Counts of $K$ outcomes in $n$ independent draws: mass $n! \prod_k p_k^{x_k} / x_k!$.
 
-    Between two of them KL and Renyi divergences have a closed form where both have the same $n$
-    (else there is none, and under `jit`, which cannot tell, it is NaN). The entropy has none.
+    Between two of them KL and Renyi divergences have a closed form where both have the same $n$.
+    Elsewhere `NoClosedFormError` is raised, or under `jit`, where values are not known, it is NaN.
+    The entropy has none.
 
     Args:
         total_count: $n$; not a parameter to `fit`.

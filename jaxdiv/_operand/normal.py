@@ -18,7 +18,8 @@ from .._functional.renyi import Renyi, is_static
 from .._functional.renyi_entropy import RenyiEntropy
 from .._functional.variance import InformationVariance, Varentropy
 from .._special import log1prel, phi
-from .._special.base import log1p
+from .._special.base import log1p, over
+from .._special.generators import phi_series
 from .base import (
     AbstractDistribution,
     Check,
@@ -242,9 +243,19 @@ def _quotient(fn: Callable, x: Array, a: Array, series: tuple[float, ...]) -> Ar
     return jnp.where(tiny, x * total, fn(jnp.where(tiny, 1.0, y)) / jnp.where(tiny, 1.0, a))
 
 
+@jax.custom_jvp
 def log_det_divergence(scale_p: Array, scale_q: Array) -> Array:
     r"""$\frac12(\rho^2 - 1) - \log\rho$, $\rho = \sigma_p / \sigma_q$, without cancellation."""
     t = (scale_p - scale_q) / scale_q
     near = (t > -0.5) & (t < 1.0)
     far = t - (jnp.log(scale_p) - jnp.log(scale_q))
-    return 0.5 * t * t + jnp.where(near, phi(jnp.where(near, t, 0.0)), far)
+    return 0.5 * t * t + jnp.where(near, phi_series(jnp.where(near, t, 0.0)), far)
+
+
+@log_det_divergence.defjvp
+def _(primals, tangents):
+    scale_p, scale_q = primals
+    t = (scale_p - scale_q) / scale_q
+    change = t * (2 + t)  # rho^2 - 1
+    slope = over(change, scale_p) * tangents[0] - over(change, scale_q) * tangents[1]
+    return log_det_divergence(*primals), slope

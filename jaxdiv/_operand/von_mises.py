@@ -21,7 +21,7 @@ from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._special import itakura_saito, psi
 from .._special.base import horner, log1p
-from .._special.gamma import power_remainders
+from .._special.gamma import power_remainders, power_slopes
 from .base import Pieces, field, floating
 from .exponential_family import AbstractExponentialFamily
 from .univariate import AbstractContinuous, uniform
@@ -179,44 +179,96 @@ def _resultant_over(kappa: Array) -> Array:
     return jnp.where(low, near, (1 - _spread(large)) / large)
 
 
-def _curvature(kappa: Array) -> Array:
-    r"""$f''(\kappa)$."""
+@jax.custom_jvp
+def _resultant(kappa: Array) -> Array:
+    r"""$f'(\kappa)$."""
+    return kappa * _resultant_over(kappa)
+
+
+@_resultant.defjvp
+def _(primals, tangents):
+    return _resultant(*primals), _curvature(*primals) * tangents[0]
+
+
+def _central_moment(kappa: Array, order: int) -> Array:
+    """Of $u$: the variance and the third, with the digits that their derivatives by AD lack."""
     low, small, large = _by_size(kappa)
     u, _, weights = _nodes(small)
     total = jnp.sum(weights, 0)
     middle = jnp.sum(weights * u, 0) / total
-    near = jnp.sum(weights * (u - middle) ** 2, 0) / total
-    series = [(n + 1) * (n + 2) * c for n, c in enumerate(_series(kappa))]
-    far = (0.5 + horner(1 / large, series) / large) / (large * large)
+    near = jnp.sum(weights * (u - middle) ** order, 0) / total
+    series = [math.prod(range(n, n + order)) * c for n, c in enumerate(_series(kappa), 1)]
+    far = (0.5 * (order - 1) + horner(1 / large, series) / large) / large**order
     return jnp.where(low, near, far)
 
 
-def _remainder(k1: Array, k0: Array) -> Array:
-    r"""$f(\kappa_1) - f(\kappa_0) - f'(\kappa_0)(\kappa_1 - \kappa_0) \ge 0$.
+@jax.custom_jvp
+def _curvature(kappa: Array) -> Array:
+    r"""$f''(\kappa)$."""
+    return _central_moment(kappa, 2)
 
-    By one way where both are small, by the other where both are large; in between, where they are
-    never near, from either side of the point where the ways part.
+
+@_curvature.defjvp
+def _(primals, tangents):
+    (kappa,) = primals
+    return _curvature(kappa), -_central_moment(kappa, 3) * tangents[0]
+
+
+@jax.custom_jvp
+def _remainder(k1: Array, k0: Array) -> Array:
+    r"""$f(\kappa_1) - f(\kappa_0) - f'(\kappa_0)(\kappa_1 - \kappa_0) \ge 0$."""
+    (low1, low0), (high1, high0), apart = _parts(k1, k0)
+    u, weights = _around_mean(low0)
+    low = log1p(jnp.sum(weights * psi((low1 - low0) * u), 0))
+    d = high1 - high0
+    series = d * d * power_remainders(1 / high0, 1 / high1, _series(k0))
+    across = (_spread(k0) - _spread(jnp.full_like(k0, _switch(k0)))) * (k1 - _switch(k0))
+    return low + (0.5 * itakura_saito(high1, high0) + series) + jnp.where(apart, across, 0.0)
+
+
+@_remainder.defjvp
+def _(primals, tangents):
+    k1, k0 = primals
+    slopes = _slope_difference(k1, k0), (k0 - k1) * _curvature(k0)
+    return _remainder(k1, k0), slopes[0] * tangents[0] + slopes[1] * tangents[1]
+
+
+@jax.custom_jvp
+def _slope_difference(k1: Array, k0: Array) -> Array:
+    r"""$f'(\kappa_1) - f'(\kappa_0)$."""
+    (low1, low0), (high1, high0), _ = _parts(k1, k0)
+    u, weights = _around_mean(low0)
+    change = jnp.expm1(-(low1 - low0) * u)
+    low = -jnp.sum(weights * change * u, 0) / (1 + jnp.sum(weights * change, 0))
+    u, v = 1 / high0, 1 / high1
+    return low + (high1 - high0) * (0.5 * u * v + power_slopes(u, v, _series(k0)))
+
+
+@_slope_difference.defjvp
+def _(primals, tangents):
+    k1, k0 = primals
+    change = _curvature(k1) * tangents[0] - _curvature(k0) * tangents[1]
+    return _slope_difference(k1, k0), change
+
+
+def _parts(k1: Array, k0: Array) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
+    """By one way where both are small, by the other where both are large.
+
+    In between, where they are never near, from either side of the point where the ways part.
     """
     c = jnp.full_like(k0, _switch(k0))
     high = jnp.minimum(k1, k0) >= c
     low = ~high & (jnp.maximum(k1, k0) <= 2 * c)
     low1, low0 = (jnp.where(high, c, jnp.where(low, k, jnp.minimum(k, c))) for k in (k1, k0))
     high1, high0 = (jnp.where(low, c, jnp.maximum(k, c)) for k in (k1, k0))
-    across = (_spread(k0) - _spread(c)) * (k1 - c)
-    return _low(low1, low0) + _high(high1, high0) + jnp.where(high | low, 0.0, across)
+    return (low1, low0), (high1, high0), ~high & ~low
 
 
-def _low(k1: Array, k0: Array) -> Array:
-    r"""$\log E_0[e^{-d(u - E_0 u)}]$, the mean of what is never less than one."""
-    u, _, weights = _nodes(k0)
-    total = jnp.sum(weights, 0)
-    u = u - jnp.sum(weights * u, 0) / total
-    return log1p(jnp.sum(weights * psi((k1 - k0) * u), 0) / total)
-
-
-def _high(k1: Array, k0: Array) -> Array:
-    d = k1 - k0
-    return 0.5 * itakura_saito(k1, k0) + d * d * power_remainders(1 / k0, 1 / k1, _series(k0), 1)
+def _around_mean(kappa: Array) -> tuple[Array, Array]:
+    """$u$ less its mean, and the weights, which add up to one."""
+    u, _, weights = _nodes(kappa)
+    weights = weights / jnp.sum(weights, 0)
+    return u - jnp.sum(weights * u, 0), weights
 
 
 @rule(KL, VonMises, VonMises)
@@ -224,7 +276,7 @@ def _(functional, p, q):
     loc_p, kappa_p, loc_q, kappa_q = floating(p.loc, p.concentration, q.loc, q.concentration)
     kappa_p, kappa_q = jnp.broadcast_arrays(kappa_p, kappa_q)
     half = jnp.sin(0.5 * (loc_p - loc_q))
-    turned = 2 * kappa_p * _resultant_over(kappa_p) * kappa_q * half * half
+    turned = 2 * _resultant(kappa_p) * kappa_q * half * half
     return turned + _remainder(kappa_q, kappa_p)
 
 

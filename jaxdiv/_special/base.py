@@ -1,7 +1,10 @@
 """What the scalar kernels share: promotion, polynomials, and slopes that stay finite."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 from jaxtyping import ArrayLike as Number
 
@@ -24,6 +27,19 @@ def horner(x: Array, coefficients: list[float]) -> Array:
     for c in coefficients[-2::-1]:
         total = total * x + c
     return total
+
+
+def summed(term: Callable[..., Array], like: Array, *columns: np.ndarray) -> Array:
+    """The sum over rows of `columns` of `term`.
+
+    One after the other, so that all is one loop; along a new axis in double precision, where there
+    are more and each would be compiled.
+    """
+    if like.dtype != jnp.float64:
+        values = [term(*map(float, row)) for row in zip(*columns, strict=True)]
+        return sum(values[1:], values[0])
+    shape = (-1, *(1,) * like.ndim)
+    return jnp.sum(term(*(jnp.asarray(c, like.dtype).reshape(shape) for c in columns)), 0)
 
 
 def finite(slope: Array) -> Array:

@@ -13,17 +13,20 @@ from .elementary import expm1
 # phi(t) = t - log1p(t)
 
 
+def phi_series(t: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""$t - \log(1 + t)$ for $-1/2 \le t \le 1$."""
+    # With s = t/(2+t), log1p(t) = 2 atanh(s) and t - 2s = s t: no cancellation near 0.
+    s = t / (2 + t)
+    z = s * s
+    return s * (t - 2 * z * horner(z, [1 / (2 * k + 3) for k in range(terms(t, 8, 17))]))
+
+
 @jax.custom_jvp
 def _phi(t):
-    # With s = t/(2+t), log1p(t) = 2 atanh(s) and t - 2s = s t: no cancellation near 0.
     near = (t > -0.5) & (t < 1)
-    u = jnp.where(near, t, 0)
-    s = u / (2 + u)
-    z = s * s
-    series = horner(z, [1 / (2 * k + 3) for k in range(terms(t, 8, 17))])
     v = jnp.where(t == jnp.inf, 1, t)
     far = jnp.where(t == jnp.inf, t, v - log1p(v))
-    return jnp.where(near, s * (u - 2 * z * series), far)
+    return jnp.where(near, phi_series(jnp.where(near, t, 0)), far)
 
 
 @jax.custom_jvp
