@@ -244,11 +244,8 @@ def test_textbooks_are_integrals():
 
 def chernoff_pairs():
     rng = np.random.default_rng(11)
-    yield from (MODERATE[name] for name in ("Laplace", "Pareto", "Gumbel", "Uniform"))
-    yield jd.Binomial(7.0, 0.4), jd.Binomial(7.0, 0.7)
+    yield from (MODERATE[name] for name in ("Laplace", "Pareto", "Uniform"))
     yield by_tril(rng, 3, 1.0), by_tril(rng, 3, 2.0)
-    wishart = {family.name: family.make for family in MULTIVARIATE}["Wishart"]
-    yield wishart(rng), wishart(rng)
 
 
 def test_chernoff_information_is_the_largest_exponent():

@@ -291,9 +291,11 @@ def _component_lower(p: Any, q: Any) -> Array:
     r"""At most $\mathrm{KL}(f_a \| Q)$."""
     if _size(q) == 1:
         return _between(KL(), p, q)[..., 0]
-    bounds = []
-    for s in _POWERS:
+
+    def bound(s: Array) -> Array:
         values = _between(Renyi(1 - s), p, q)
+        s = s.astype(values.dtype)
         log_weights = _log_weights(q).astype(values.dtype)[..., None, :]
-        bounds.append(-_log_sum(s * (log_weights - values)) / s)
-    return functools.reduce(jnp.maximum, bounds)
+        return -_log_sum(s * (log_weights - values)) / s
+
+    return jnp.max(jax.vmap(bound)(jnp.asarray(_POWERS)), 0)
