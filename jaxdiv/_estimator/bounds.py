@@ -33,11 +33,11 @@ class UpperBound(AbstractEstimator):
     With weights $\pi_a$, $\omega_b$ and components $f_a$, $g_b$:
 
     - $H(P) \le \sum_a \pi_a [H(f_a) - \log \sum_c \pi_c e^{-\mathrm{KL}(f_a \| f_c)}]$
-      (Kolchinsky & Tracey 2017, "Estimating mixture entropy with pairwise distances", section 3.3);
+      (Kolchinsky & Tracey 2017, "Estimating mixture entropy with pairwise distances": upper bound);
     - $\mathrm{KL}(P \| Q) \le \mathrm{KL}(\phi \| \psi) + \sum_{ab} \phi_{ab} \mathrm{KL}(f_a \|
       g_b)$ for any $\phi$, $\psi$ with marginals $\pi$, $\omega$ (Hershey & Olsen 2007,
-      "Approximating the Kullback Leibler divergence between Gaussian mixture models", section 8),
-      which are improved in turn, each step a bound and none above the one before it. The slope is
+      "Approximating the Kullback Leibler divergence between Gaussian mixture models": variational
+      upper bound), which are improved in turn, each step a bound and none above the one before it. The slope is
       that of the bound with the shares $\phi_{ab}/\pi_a$, $\psi_{ab}/\omega_b$ held fixed;
     - $\mathrm{KL}(P \| Q) \le \sum_a \pi_a [H(f_a) - \log \sum_b \omega_b
       e^{-\mathrm{KL}(f_a \| g_b)}] - H$ for the `LowerBound` $H$ of the entropy of P: where that is
@@ -89,7 +89,7 @@ class LowerBound(AbstractEstimator):
     With weights $\pi_a$, $\omega_b$ and components $f_a$, $g_b$:
 
     - $H(P) \ge \sum_a \pi_a [H(f_a) - \log \sum_c \pi_c e^{-B(f_a, f_c)}]$ for the Bhattacharyya
-      distance $B$ (Kolchinsky & Tracey 2017, section 3.2, with $\alpha = 1/2$);
+      distance $B$ (Kolchinsky & Tracey 2017: lower bound, with $\alpha = 1/2$);
     - $\mathrm{KL}(P \| Q) \ge \sum_a \pi_a L_a - I$, or 0 where that is negative: $I$ bounds what
       the component tells of the outcome, $\sum_a \pi_a \mathrm{KL}(f_a \| P)$, from above as for
       the entropy, and $L_a$ bounds $\mathrm{KL}(f_a \| Q)$ from below. That is known where Q has
@@ -133,8 +133,8 @@ class VariationalApproximation(AbstractEstimator):
     r"""KL between mixtures, about: neither an upper bound nor a lower one.
 
     $\sum_a \pi_a \log\left[\sum_c \pi_c e^{-\mathrm{KL}(f_a \| f_c)} / \sum_b \omega_b
-    e^{-\mathrm{KL}(f_a \| g_b)}\right]$ (Hershey & Olsen 2007, equation 20): the difference of two
-    upper bounds, of $-\sum_a \pi_a E_{f_a}[\log q]$ and $-\sum_a \pi_a E_{f_a}[\log p]$. It may be
+    e^{-\mathrm{KL}(f_a \| g_b)}\right]$ (Hershey & Olsen 2007: variational
+    approximation): the difference of two upper bounds, of $-\sum_a \pi_a E_{f_a}[\log q]$ and $-\sum_a \pi_a E_{f_a}[\log p]$. It may be
     negative; 0 where P and Q are one, and exact where each has one component. It needs KL between
     components in closed form; the `standard_error` is NaN.
 
@@ -187,8 +187,9 @@ def _log_weights(d: Any) -> Array:
 
 def _parts(d: Any) -> tuple[Any, ...] | None:
     """The components, where they are listed one by one."""
-    listed = isinstance(d, Mixture) and isinstance(d.components, tuple)
-    return d.components if listed else None
+    if isinstance(d, Mixture) and isinstance(d.components, tuple):
+        return d.components
+    return None
 
 
 def _stacked(d: Any) -> Any:
@@ -260,7 +261,7 @@ def _log_sum(terms: Array) -> Array:
 
 
 def _variational(p: Any, q: Any, distances: Array, num_steps: int) -> Array:
-    """Hershey & Olsen 2007, equations 24 to 26."""
+    """Hershey & Olsen 2007: with one of the joint weights fixed the best of the other is known."""
     dtype = distances.dtype
     log_p, log_q = _log_weights(p).astype(dtype)[..., None], _log_weights(q).astype(dtype)
     log_q = log_q[..., None, :]
@@ -272,7 +273,7 @@ def _variational(p: Any, q: Any, distances: Array, num_steps: int) -> Array:
             log_phi == -jnp.inf, -jnp.inf, log_phi - jnp.where(total == -jnp.inf, 0.0, total)
         )
 
-    def step(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(i: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
         _, of_q = state
         of_p = shares(fixed_q + of_q - fixed, -1)
         return of_p, shares(fixed_p + of_p, -2)
