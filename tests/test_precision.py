@@ -188,8 +188,11 @@ def stack(pairs):
 
 
 def closed_forms(pair):
-    used = [f for f in OURS if CLOSED_FORM.serves(f, *pair)]
-    return [f for f in used if f.name != "renyi 1.0"]
+    used = [f for f in OURS if CLOSED_FORM.serves(f, *pair) and f.name != "renyi 1.0"]
+    if isinstance(pair[0], jd.Normal):
+        return used
+    # Of vectors a reference takes longer: what follows from these by the same means is left out.
+    return [f for f in used if f.name != "chernoff" and f.name not in POWERS[1:]]
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ class UpperBound(AbstractEstimator):
     - $\mathrm{KL}(P \| Q) \le \mathrm{KL}(\phi \| \psi) + \sum_{ab} \phi_{ab} \mathrm{KL}(f_a \|
       g_b)$ for any $\phi$, $\psi$ with marginals $\pi$, $\omega$ (Hershey & Olsen 2007,
       "Approximating the Kullback Leibler divergence between Gaussian mixture models": variational
-      upper bound), which are improved in turn, each step a bound and none above the one before it. The slope is
-      that of the bound with the shares $\phi_{ab}/\pi_a$, $\psi_{ab}/\omega_b$ held fixed;
+      upper bound), which are improved in turn, each step a bound and none above the one before it.
+      The slope is that with the shares $\phi_{ab}/\pi_a$, $\psi_{ab}/\omega_b$ held fixed;
     - $\mathrm{KL}(P \| Q) \le \sum_a \pi_a [H(f_a) - \log \sum_b \omega_b
       e^{-\mathrm{KL}(f_a \| g_b)}] - H$ for the `LowerBound` $H$ of the entropy of P: where that is
       less, and known.
@@ -134,9 +134,9 @@ class VariationalApproximation(AbstractEstimator):
 
     $\sum_a \pi_a \log\left[\sum_c \pi_c e^{-\mathrm{KL}(f_a \| f_c)} / \sum_b \omega_b
     e^{-\mathrm{KL}(f_a \| g_b)}\right]$ (Hershey & Olsen 2007: variational
-    approximation): the difference of two upper bounds, of $-\sum_a \pi_a E_{f_a}[\log q]$ and $-\sum_a \pi_a E_{f_a}[\log p]$. It may be
-    negative; 0 where P and Q are one, and exact where each has one component. It needs KL between
-    components in closed form; the `standard_error` is NaN.
+    approximation): the difference of two upper bounds, of $-E_P[\log q]$ and of $-E_P[\log p]$. It
+    may be negative; 0 where P and Q are one, and exact where each has one component. It needs KL
+    between components in closed form; the `standard_error` is NaN.
 
     Example:
         >>> import jax.numpy as jnp, jaxdiv as jd
