@@ -118,4 +118,7 @@ def _largest_ratio(p: Whitened) -> Array:
     narrower = jnp.where(finite[..., None, None], flat - p.excess, eye)
     shift = jnp.where(finite[..., None], p.shift, 0.0)
     square = jnp.sum(shift * jnp.linalg.solve(narrower, shift[..., None])[..., 0], -1)
-    return jnp.where(finite, 0.5 * (square - p.log_det), jnp.inf)
+    near = jnp.all((values > -0.5) & (values < 1), -1)
+    inside = jnp.where(near[..., None, None], p.excess, 0.0)
+    small = _log_det_over(0, inside, jnp.ones_like(inside[..., 0, 0]))
+    return jnp.where(finite, 0.5 * (square - jnp.where(near, small, p.log_det)), jnp.inf)
