@@ -10,6 +10,7 @@ from ._api import jensen_shannon_distance as jensen_shannon_distance
 from ._api import kl as kl
 from ._api import multi_jensen_shannon as multi_jensen_shannon
 from ._api import renyi as renyi
+from ._api_geometry import fisher_vector_product as fisher_vector_product
 from ._api_information import collision_entropy as collision_entropy
 from ._api_information import cross_entropy as cross_entropy
 from ._api_information import entropy as entropy
@@ -34,6 +35,9 @@ from ._errors import NoClosedFormError as NoClosedFormError
 from ._errors import NoDecompositionError as NoDecompositionError
 from ._estimator.base import AbstractEstimator as AbstractEstimator
 from ._estimator.base import Estimate as Estimate
+from ._estimator.bounds import LowerBound as LowerBound
+from ._estimator.bounds import UpperBound as UpperBound
+from ._estimator.bounds import VariationalApproximation as VariationalApproximation
 from ._estimator.exact import Enumerate as Enumerate
 from ._estimator.exact import Exact as Exact
 from ._estimator.gradients import LeaveOneOut as LeaveOneOut

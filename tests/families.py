@@ -169,10 +169,12 @@ def normal_reference(functional: Any, *pairs: Any) -> Any:
         case jd.Renyi(order=0.0):
             return ZERO
         case jd.Renyi(order=math.inf):
-            gaps = [cov_q[i, i] - cov_p[i, i] for i in range(size)]  # of independent parts
-            if any(g < 0 or (g == 0 and shift[i]) for i, g in enumerate(gaps)):
+            gaps, axes = mp.eigsy(cov_q - cov_p)
+            along = axes.T * shift
+            pairs = list(zip(gaps, along, strict=True))
+            if any(g < 0 or (g == 0 and y) for g, y in pairs):
                 return INF
-            squares = mp.fsum(shift[i] ** 2 / g for i, g in enumerate(gaps) if g)
+            squares = mp.fsum(y**2 / g for g, y in pairs if g)
             return (squares + log_det_q - log_det_p) / 2
         case jd.Renyi():
             # Gil, Alajaji & Linder 2013, Table 2.
@@ -207,13 +209,14 @@ def _power_reference(order: float, p: Any, q: Any) -> Any:
 
 
 def _chernoff_reference(p: Any, q: Any) -> Any:
-    """Of normals on the line: the largest of (1 - a) R_a, by bisection on its slope."""
-    (mean_p, var_p), (mean_q, var_q) = ((m[0], v[0]) for m, v in (p, q))
+    """The largest of (1 - a) R_a, by bisection on its slope."""
+    (mean_p, cov_p), (mean_q, cov_q) = p, q
+    shift, ends = mean_p - mean_q, [mp.log(mp.det(cov)) for cov in (cov_p, cov_q)]
 
     def exponent(a):
-        mixed = a * var_q + (1 - a) * var_p
-        square = a * (1 - a) * (mean_p - mean_q) ** 2 / (2 * mixed)
-        return square + (mp.log(mixed) - (1 - a) * mp.log(var_p) - a * mp.log(var_q)) / 2
+        mixed = a * cov_q + (1 - a) * cov_p
+        square = a * (1 - a) * (shift.T * mixed**-1 * shift)[0]
+        return (square + mp.log(mp.det(mixed)) - (1 - a) * ends[0] - a * ends[1]) / 2
 
     low, high, step = ZERO, mp.mpf(1), mp.mpf(10) ** (-mp.mp.dps // 3)
     for _ in range(int(1.2 * mp.mp.dps)):

@@ -305,6 +305,8 @@ def masses_of(operand: Any, rows: int | None = None) -> list[list[Any]]:
 
 # Estimators.
 
+BOUNDS = (jd.UpperBound, jd.LowerBound, jd.VariationalApproximation)
+
 
 @dataclass(frozen=True)
 class Estimator:
@@ -323,6 +325,8 @@ class Estimator:
             return isinstance(p, AbstractDiscrete)
         if isinstance(self.value, jd.OnePass):
             return isinstance(p, Logits) and isinstance(functional.value, jd.KL)
+        if isinstance(self.value, BOUNDS):  # exact between plain distributions
+            return isinstance(functional.value, jd.KL) and has_closed_form(functional.value, p, q)
         if isinstance(self.value, jd.Exact):
             return has_closed_form(functional.value, *operands)
         if self.draws:
@@ -343,6 +347,9 @@ ESTIMATORS = [
     CLOSED_FORM,
     Estimator("enumerate", jd.Enumerate(), family=CLASSES),
     Estimator("one pass", jd.OnePass(), family=SCORES),
+    Estimator("upper bound", jd.UpperBound(), family=FAMILIES[0]),
+    Estimator("lower bound", jd.LowerBound(), family=FAMILIES[0]),
+    Estimator("variational", jd.VariationalApproximation(), family=FAMILIES[0]),
     Estimator("quadrature", jd.Quadrature()),
     Estimator("quadrature of order 12", jd.Quadrature(12)),
     Estimator("fresh draws", jd.MonteCarlo(4000), draws=True),

@@ -188,8 +188,11 @@ def stack(pairs):
 
 
 def closed_forms(pair):
-    used = [f for f in OURS if CLOSED_FORM.serves(f, *pair)]
-    return [f for f in used if f.name != "renyi 1.0"]
+    used = [f for f in OURS if CLOSED_FORM.serves(f, *pair) and f.name != "renyi 1.0"]
+    if isinstance(pair[0], jd.Normal):
+        return used
+    # Of vectors a reference takes longer: what follows from these by the same means is left out.
+    return [f for f in used if f.name != "chernoff" and f.name not in POWERS[1:]]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +227,8 @@ def test_gradients_between_normals(name):
     """In every field of both, relative to the largest entry of the field."""
     pairs = normal_pairs(name, jnp.float32, 18)
     used = closed_forms(pairs[0])
+    if "multi" in name:  # of the others in test_renyi, by second derivatives
+        used = [f for f in used if f.name not in ("chi squared", "renyi 0.0", "renyi inf")]
     slopes = jax.jit(jax.vmap(jax.jacrev(lambda p, q: evaluate(used, p, q), (0, 1))))
     got = slopes(*stack(pairs))
     fields = [path[-1].name for path, _ in jax.tree_util.tree_flatten_with_path(pairs[0][0])[0]]

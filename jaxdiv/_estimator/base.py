@@ -1,7 +1,7 @@
 """How a functional is computed when there is no closed form, or another way is wanted."""
 
 import abc
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 from jaxtyping import Array, Float, Key
@@ -20,11 +20,13 @@ class Estimate(eqx.Module):
         standard_error: of draws, by the delta method through the functional's link; of a
             deterministic rule, the difference from a coarser rule on the same nodes; 0 if exact.
         effective_sample_size: of draws, their number; infinite for a deterministic rule.
+        bound: `"upper"` or `"lower"` where the value is known to be one; else None.
     """
 
     value: Float[Array, "*batch"]
     standard_error: Float[Array, "*batch"]
     effective_sample_size: Float[Array, "*batch"]
+    bound: Literal["upper", "lower"] | None = eqx.field(static=True, default=None)
 
 
 class AbstractEstimator(eqx.Module):

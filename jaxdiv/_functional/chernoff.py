@@ -1,7 +1,7 @@
 """The Chernoff information."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -173,3 +173,23 @@ def maximise(slopes: Callable[[Array], tuple[Array, Array]], like: Array) -> Arr
     zero = jnp.zeros_like(like)
     _, _, a = lax.fori_loop(0, _STEPS, step, (zero, zero + 1, zero + 0.5))
     return jnp.where(slopes(zero)[0] > 0, 0.0, jnp.where(slopes(zero + 1)[0] < 0, 1.0, a))
+
+
+def largest_exponent(renyi: Callable[..., Array], *parameters: Any) -> Array:
+    r"""$\max_a (1 - a) R_a$ over [0, 1] from `renyi(a, *parameters)`, the Renyi divergences."""
+
+    def slope(a: Array, *at: Any) -> Array:
+        return -jax.jvp(lambda a: (1 - a) * renyi(a, *at), (a,), (jnp.ones_like(a),))[1]
+
+    def slopes(a: Array, *at: Any) -> tuple[Array, Array]:
+        return jax.jvp(lambda a: slope(a, *at), (a,), (jnp.ones_like(a),))
+
+    # Held fixed from the start: the search is not differentiated, then, only to be left out.
+    fixed = jax.tree.map(lax.stop_gradient, parameters)
+    best = maximise(lambda a: slopes(a, *fixed), jnp.zeros_like(renyi(0.5, *fixed)))
+    curvature = slopes(best, *fixed)[1]
+    # One more Newton step, of no length: its derivative is that of the maximum's place.
+    inside = (curvature > 0) & (best > 0) & (best < 1)
+    value = slope(best, *parameters)
+    best = best - (value - lax.stop_gradient(value)) / jnp.where(inside, curvature, jnp.inf)
+    return (1 - best) * renyi(best, *parameters)

@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
 from .._special import log_gamma
@@ -85,6 +86,7 @@ def _(functional, p, q):
 
 
 @rule(Renyi, Binomial, Binomial)
+@rule(ChernoffInformation, Binomial, Binomial)
 def _(functional, p, q):
     count, a, b = floating(p.total_count, p.probs, q.probs)
     value: Array = count * of_bernoullis(functional, a, b)

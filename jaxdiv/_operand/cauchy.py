@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
+from .._functional.renyi import Renyi
 from .._special import digamma_difference
-from .._special.base import log1p
+from .._special.base import horner, log1p
 from .base import field, floating
 from .chi import half_step
 from .univariate import AbstractLocationScale
@@ -106,10 +107,35 @@ def log_one_plus_square(z):
 @rule(KL, Cauchy, Cauchy)
 def _(functional, p, q):
     """Chyzak & Nielsen 2019, "A closed-form formula for the Kullback-Leibler divergence"."""
+    return log1p(0.5 * _chi_squared(p, q))
+
+
+def _chi_squared(p: Cauchy, q: Cauchy) -> Array:
     loc_p, scale_p, loc_q, scale_q = floating(p.loc, p.scale, q.loc, q.scale)
     scales = (scale_p - scale_q) / scale_p * ((scale_p - scale_q) / scale_q)
     places = (loc_p - loc_q) / scale_p * ((loc_p - loc_q) / scale_q)
-    return log1p((scales + places) / 4)
+    return 0.5 * (scales + places)
+
+
+@rule(Renyi, Cauchy, Cauchy)
+def _(functional, p, q):
+    r"""Of whole orders, $\log P_{\alpha-1}(1 + \chi^2) / (\alpha - 1)$ with Legendre's polynomials.
+
+    Nielsen & Okamura 2022, "On f-divergences between Cauchy distributions"; of other orders it is a
+    Legendre function, of one half an elliptic integral.
+    """
+    half, order = 0.5 * _chi_squared(p, q), functional.order
+    if not isinstance(order, (int, float)) or not (order == math.inf or order == int(order)):
+        return None
+    if order == math.inf:  # the limit, arcosh(1 + chi^2)
+        apart = half > 0
+        square = jnp.where(apart, half * (1 + half), 1.0)
+        return log1p(2 * (half + jnp.where(apart, jnp.sqrt(square), 0.0)))
+    n = int(order) - 1
+    if n < 1:
+        return jnp.zeros_like(half) if n < 0 else log1p(half)
+    powers = [math.comb(n, k) * math.comb(n + k, k) for k in range(1, n + 1)]
+    return log1p(half * horner(half, [float(c) for c in powers])) / n
 
 
 @rule(Entropy, Cauchy)

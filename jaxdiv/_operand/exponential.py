@@ -5,12 +5,14 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation, largest_exponent
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
-from .._special import digamma, itakura_saito, log_gamma
+from .._functional.renyi import is_static
+from .._special import digamma, itakura_saito, log_gamma, log_mixture_gap
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily, differences
 from .statistics import Distance, Exp, Log, Power
@@ -77,6 +79,29 @@ class Exponential(AbstractContinuous, AbstractExponentialFamily):
 @rule(KL, Exponential, Exponential)
 def _(functional, p, q):
     return itakura_saito(*floating(q.rate, p.rate))
+
+
+def renyi_of_rates(order: Any, log_ratio: Array, t: Array, s: Array) -> Array:
+    r"""Between exponential distributions of rates $a$ and $b$: of all those of images of them.
+
+    `log_ratio` is $\log(a/b)$, `t` is $a/b - 1$ and `s` is $b/a - 1$.
+    """
+    if is_static(order, 0.0):  # one support
+        return jnp.zeros_like(t)
+    if is_static(order, math.inf):
+        return jnp.where(t >= 0, jnp.where(t >= 0, log_ratio, 0.0), jnp.inf)
+    order = jnp.asarray(order, t.dtype)
+    finite = 1 + order * t > 0
+    log_ratio, t, s = (jnp.where(finite, x, 0.0) for x in (log_ratio, t, s))
+    return jnp.where(finite, log_mixture_gap(log_ratio, t, s, order), jnp.inf)
+
+
+def of_rates(functional: Any, log_ratio: Array, t: Array, s: Array) -> Array:
+    """The Renyi divergence, or the Chernoff information, as `renyi_of_rates`."""
+    log_ratio, t, s = jnp.broadcast_arrays(log_ratio, t, s)
+    if isinstance(functional, ChernoffInformation):
+        return largest_exponent(renyi_of_rates, log_ratio, t, s)
+    return renyi_of_rates(functional.order, log_ratio, t, s)
 
 
 @rule(Entropy, Exponential)

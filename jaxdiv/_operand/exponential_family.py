@@ -11,6 +11,7 @@ import abc
 import math
 from typing import Any, NamedTuple, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -142,14 +143,18 @@ def _(functional, p, q):
         return None
     path, zero = _path(p, q)
 
-    def slopes(a: Array) -> tuple[Array, Array]:
-        middle = path.member(a)
-        return _kl(middle, q) - _kl(middle, p), path.curvature(a)
+    # Held fixed from the start: the search is not differentiated, then, only to be left out.
+    path_, p_, q_ = jax.tree.map(lax.stop_gradient, (path, p, q))
 
-    best = lax.stop_gradient(maximise(slopes, zero))
+    def slopes(a: Array) -> tuple[Array, Array]:
+        middle = path_.member(a)
+        return _kl(middle, q_) - _kl(middle, p_), path_.curvature(a)
+
+    best = maximise(slopes, zero)
     # One more Newton step, of no length: its derivative is that of the maximum's place.
-    value, curvature = slopes(best)
-    scale = lax.stop_gradient(jnp.where(curvature > 0, curvature, jnp.inf))
+    middle = path.member(best)
+    value, curvature = _kl(middle, q) - _kl(middle, p), path_.curvature(best)
+    scale = jnp.where(curvature > 0, curvature, jnp.inf)
     best = best - (value - lax.stop_gradient(value)) / scale
     return (1 - best) * _renyi(path, p, best)
 

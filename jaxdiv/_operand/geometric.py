@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._estimator.rules import find_rule, rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
@@ -148,6 +149,7 @@ def _(functional, p):
 
 @rule(KL, NegativeBinomial, NegativeBinomial)
 @rule(Renyi, NegativeBinomial, NegativeBinomial)
+@rule(ChernoffInformation, NegativeBinomial, NegativeBinomial)
 def _(functional, p, q):
     """As many times what it is between geometric distributions, of which it is the sum."""
     count, one, other = floating(p.total_count, p.probs, q.probs)

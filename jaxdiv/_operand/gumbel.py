@@ -8,10 +8,14 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
+from .._functional.renyi import Renyi
 from .._special import expm1, gamma_bregman, log_gamma, log_ratio, psi
+from .agree import only_where_equal
 from .base import field, floating
+from .exponential import of_rates
 from .statistics import Exp, Log, Power
 from .univariate import (
     AbstractContinuous,
@@ -26,6 +30,9 @@ _EULER = 0.57721566490153286061
 
 class Gumbel(AbstractLocationScale):
     r"""Density $e^{-z - e^{-z}} / \beta$, $z = (x - \mu)/\beta$: of maxima.
+
+    Between two of them KL has a closed form, and Renyi divergences where both have the same scale
+    (else there is none, and under `jit`, which cannot tell, it is NaN).
 
     Args:
         loc: the mode $\mu$.
@@ -59,6 +66,9 @@ class Gumbel(AbstractLocationScale):
 
 class Weibull(AbstractContinuous):
     r"""Density $\frac k\lambda y^{k-1} e^{-y^k}$, $y = x/\lambda$, on the positive numbers.
+
+    Between two of them KL has a closed form, and Renyi divergences where both have the same shape
+    (else there is none, and under `jit`, which cannot tell, it is NaN).
 
     Args:
         scale: $\lambda > 0$.
@@ -140,6 +150,24 @@ def _(functional, p, q):
 def weibull_kl(higher: Array, k_p: Array, k_q: Array) -> Array:
     r"""`higher` is $\log(\lambda_p/\lambda_q)$."""
     return _kl(k_q * higher, k_q, k_p)
+
+
+@rule(Renyi, Gumbel, Gumbel)
+@rule(ChernoffInformation, Gumbel, Gumbel)
+def _(functional, p, q):
+    r"""$e^{-X/\beta}$ has an exponential distribution, of rate $e^{\mu/\beta}$."""
+    loc_p, scale_p, loc_q, scale_q = floating(p.loc, p.scale, q.loc, q.scale)
+    r = (loc_p - loc_q) / scale_q
+    return only_where_equal(scale_p, scale_q, of_rates(functional, r, expm1(r), expm1(-r)))
+
+
+@rule(Renyi, Weibull, Weibull)
+@rule(ChernoffInformation, Weibull, Weibull)
+def _(functional, p, q):
+    r"""$X^k$ has an exponential distribution, of rate $\lambda^{-k}$."""
+    scale_p, k_p, scale_q, k_q = floating(p.scale, p.concentration, q.scale, q.concentration)
+    r = k_q * log_ratio(scale_q, scale_p)
+    return only_where_equal(k_p, k_q, of_rates(functional, r, expm1(r), expm1(-r)))
 
 
 @rule(Entropy, Gumbel)

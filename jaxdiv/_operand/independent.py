@@ -108,10 +108,10 @@ class Independent(AbstractWrapper):
         return self.base.value_checks()
 
     def reduce(self, evaluate, functional, *operands):
-        if any(isinstance(d, MultivariateNormal) for d in operands):
+        if any(isinstance(d, MultivariateNormal) for d in operands) or not functional.additive:
             operands = tuple(as_multivariate(d) for d in operands)
             return None if None in operands else evaluate(functional, *operands)
-        if not functional.additive or not all(isinstance(d, Independent) for d in operands):
+        if not all(isinstance(d, Independent) for d in operands):
             return None
         if len({(d.ndims, d.event_shape) for d in operands}) > 1:
             shapes = ", ".join(str(d.event_shape) for d in operands)

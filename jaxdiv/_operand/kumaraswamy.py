@@ -6,11 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
-from .._special import digamma, expm1, itakura_saito, log_gamma
+from .._functional.renyi import Renyi
+from .._special import digamma, expm1, itakura_saito, log_gamma, log_ratio
 from .agree import only_where_equal
 from .base import field, floating
+from .exponential import of_rates
 from .statistics import Log, Power
 from .univariate import AbstractContinuous, Shifted, inside_support, on_unit_interval, uniform
 
@@ -20,8 +23,8 @@ _EULER = 0.57721566490153286061
 class Kumaraswamy(AbstractContinuous):
     r"""Density $ab\,x^{a-1} (1 - x^a)^{b-1}$ on (0, 1): $X^a$ has a `Beta(1, b)` distribution.
 
-    Between two of them KL has a closed form where both have the same $a$. Elsewhere
-    `NoClosedFormError` is raised, or under `jit`, where values are not known, it is NaN.
+    Between two of them KL and Renyi divergences have a closed form where both have the same $a$.
+    Elsewhere `NoClosedFormError` is raised, or under `jit`, where values are not known, it is NaN.
 
     Args:
         concentration1: $a > 0$.
@@ -83,6 +86,18 @@ def _(functional, p, q):
     )
     value = itakura_saito(b_q, b_p)
     return only_where_equal(p.concentration1, q.concentration1, value + 0 * (a_p - a_q))
+
+
+@rule(Renyi, Kumaraswamy, Kumaraswamy)
+@rule(ChernoffInformation, Kumaraswamy, Kumaraswamy)
+def _(functional, p, q):
+    r"""$-\log(1 - X^a)$ has an exponential distribution, of rate $b$."""
+    b_p, b_q, _, _ = jnp.broadcast_arrays(
+        *floating(p.concentration0, q.concentration0, p.concentration1, q.concentration1)
+    )
+    gap = b_p - b_q
+    value = of_rates(functional, log_ratio(b_p, b_q, gap), gap / b_q, -gap / b_p)
+    return only_where_equal(p.concentration1, q.concentration1, value)
 
 
 @rule(Entropy, Kumaraswamy)

@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from .._functional.chernoff import ChernoffInformation
 from .._functional.kl import KL
+from .._functional.renyi import Renyi
 from .base import AbstractWrapper, Check, field, floating, only_stratum
-from .multivariate_normal import MultivariateNormal, kl_by_difference
+from .multivariate_normal import MultivariateNormal, kl_by_difference, whitened
+from .whitened import of_whitened
 
 
 class LowRankMultivariateNormal(AbstractWrapper):
@@ -106,13 +109,15 @@ class LowRankMultivariateNormal(AbstractWrapper):
 
     def reduce(self, evaluate, functional, *operands):
         low = all(isinstance(d, LowRankMultivariateNormal) for d in operands)
-        if isinstance(functional, KL) and low:
-            return _kl(*operands)
+        if isinstance(functional, KL | Renyi | ChernoffInformation) and low:
+            return _by_difference(functional, *operands)
         full = [d.full() if isinstance(d, LowRankMultivariateNormal) else d for d in operands]
         return evaluate(functional, *full)
 
 
-def _kl(p: LowRankMultivariateNormal, q: LowRankMultivariateNormal) -> Array:
+def _by_difference(
+    functional: Any, p: LowRankMultivariateNormal, q: LowRankMultivariateNormal
+) -> Array:
     """From the difference of the covariances, formed before they are."""
     _, factor_p, diagonal_p, _, factor_q, diagonal_q = floating(*p.parameters(), *q.parameters())
     if factor_p.shape[-1] != factor_q.shape[-1]:
@@ -122,9 +127,12 @@ def _kl(p: LowRankMultivariateNormal, q: LowRankMultivariateNormal) -> Array:
     eye = jnp.eye(diagonal_p.shape[-1], dtype=diagonal_p.dtype)
     crossed = change @ factor_q.mT
     difference = crossed + crossed.mT + change @ change.mT
-    return kl_by_difference(
-        p.full(), q.full(), difference + (diagonal_p - diagonal_q)[..., None] * eye
-    )
+    difference = difference + (diagonal_p - diagonal_q)[..., None] * eye
+    one, other = p.full(), q.full()
+    if isinstance(functional, KL):
+        return kl_by_difference(one, other, difference)
+    views = whitened(one, other, difference), whitened(other, one, -difference)
+    return of_whitened(functional, *views)
 
 
 def _widen_rank(factor: Array, rank: int) -> Array:

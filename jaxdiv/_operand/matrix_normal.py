@@ -8,10 +8,13 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
+from .._functional.renyi import Renyi
 from .._special import phi
 from .base import AbstractDistribution, Check, field, floating, only_stratum
+from .whitened import Whitened, of_whitened
 from .wishart import log_det_lower, solve_lower
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -118,8 +121,7 @@ def _whiten(x: Array, row: Array, column: Array) -> Array:
 @rule(KL, MatrixNormal, MatrixNormal)
 def _(functional, p, q):
     r"""With $I + E_A = A_q^{-1} A_p$, and $E_B$ the same: the factor of all is their product."""
-    if p.event_shape != q.event_shape:
-        raise ValueError(f"p is over matrices {p.event_shape} and q over {q.event_shape}.")
+    _check(p, q)
     loc_p, row_p, column_p, loc_q, row_q, column_q = floating(*p.parameters(), *q.parameters())
     z = _whiten(loc_p - loc_q, row_q, column_q)
     parts = []
@@ -139,6 +141,41 @@ def _(functional, p, q):
     each = 0.5 * t * t + jnp.where(near, phi(jnp.where(near, t, 0.0)), far)
     off = below_a * square_b + square_a * below_b + below_a * below_b
     return 0.5 * (jnp.sum(z * z, (-2, -1)) + off) + jnp.sum(each, (-2, -1))
+
+
+def _check(p: MatrixNormal, q: MatrixNormal) -> None:
+    if p.event_shape != q.event_shape:
+        raise ValueError(f"p is over matrices {p.event_shape} and q over {q.event_shape}.")
+
+
+@rule(Renyi, MatrixNormal, MatrixNormal)
+@rule(ChernoffInformation, MatrixNormal, MatrixNormal)
+def _(functional, p, q):
+    """At the cost of the dense form, which is cubic in the number of entries."""
+    _check(p, q)
+    return of_whitened(functional, _whitened(p, q), _whitened(q, p))
+
+
+def _whitened(p: MatrixNormal, q: MatrixNormal) -> Whitened:
+    r"""The factor of all entries, seen from Q, is $I + E = (I + E_A) \otimes (I + E_B)$."""
+    loc_p, row_p, column_p, loc_q, row_q, column_q = floating(*p.parameters(), *q.parameters())
+    size, width = p.event_shape
+    z = _whiten(loc_p - loc_q, row_q, column_q)
+    row, column = solve_lower(row_q, row_p - row_q), solve_lower(column_q, column_p - column_q)
+    eyes = jnp.eye(size, dtype=row.dtype), jnp.eye(width, dtype=row.dtype)
+    relative = _kron(row, eyes[1]) + _kron(eyes[0], column) + _kron(row, column)
+    rows = log_det_lower(row_p) - log_det_lower(row_q)
+    columns = log_det_lower(column_p) - log_det_lower(column_q)
+    return Whitened(
+        z.reshape(*z.shape[:-2], size * width),
+        relative + relative.mT + relative @ relative.mT,
+        2 * (width * rows + size * columns),
+    )
+
+
+def _kron(a: Array, b: Array) -> Array:
+    product = jnp.einsum("...ij,...kl->...ikjl", a, b)
+    return product.reshape(*product.shape[:-4], a.shape[-1] * b.shape[-1], -1)
 
 
 @rule(Entropy, MatrixNormal)

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
 from .._special import log_gamma
@@ -110,6 +111,7 @@ class Multinomial(AbstractDistribution):
 
 @rule(KL, Multinomial, Multinomial)
 @rule(Renyi, Multinomial, Multinomial)
+@rule(ChernoffInformation, Multinomial, Multinomial)
 def _(functional, p, q):
     """As many times what it is between single draws."""
     each = functional.integrate(align(tag(jnp.asarray(p.probs)), tag(jnp.asarray(q.probs))))

@@ -9,13 +9,16 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import CrossEntropy, Entropy
 from .._functional.kl import KL
+from .._functional.renyi import Renyi
 from .._functional.renyi_entropy import RenyiEntropy
 from .._functional.variance import Varentropy
 from .._special import phi
 from .base import AbstractDistribution, Check, Pieces, field, floating, only_stratum
 from .normal import log_det_divergence, renyi_entropy_excess
+from .whitened import Whitened, of_whitened
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -150,10 +153,35 @@ def _(functional, p, q):
 def kl_by_difference(p: MultivariateNormal, q: MultivariateNormal, difference: Array) -> Array:
     r"""From $\Sigma_p - \Sigma_q$."""
     z = _whitened_shift(p, q)
-    factor = _match(q.factor(), difference)
-    excess = _solve(*factor)
+    return 0.5 * jnp.sum(z * z, -1) + 0.5 * _trace_phi(_excess(q, difference))
+
+
+def _excess(q: MultivariateNormal, difference: Array) -> Array:
+    r"""$L_q^{-1}(\Sigma_p - \Sigma_q)L_q^{-T}$."""
+    excess = _solve(*_match(q.factor(), difference))
     excess = _solve(_match(q.factor(), excess)[0], excess.mT)
-    return 0.5 * jnp.sum(z * z, -1) + 0.5 * _trace_phi(0.5 * (excess + excess.mT))
+    return 0.5 * (excess + excess.mT)
+
+
+def whitened(
+    p: MultivariateNormal, q: MultivariateNormal, difference: Array | None = None
+) -> Whitened:
+    r"""P as seen from Q; from $\Sigma_p - \Sigma_q$ where that is given."""
+    tril_p, tril_q = floating(p.factor(), q.factor())
+    if difference is None and (p.scale_tril is None or q.scale_tril is None):
+        difference = p.covariance() - q.covariance()
+    if difference is None:
+        relative = _solve(*_match(tril_q, tril_p - tril_q))
+        excess = relative + relative.mT + relative @ relative.mT
+    else:
+        excess = _excess(q, difference)
+    return Whitened(_whitened_shift(p, q), excess, 2 * (_log_det(tril_p) - _log_det(tril_q)))
+
+
+@rule(Renyi, MultivariateNormal, MultivariateNormal)
+@rule(ChernoffInformation, MultivariateNormal, MultivariateNormal)
+def _(functional, p, q):
+    return of_whitened(functional, whitened(p, q), whitened(q, p))
 
 
 @rule(Entropy, MultivariateNormal)

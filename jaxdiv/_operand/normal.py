@@ -1,23 +1,21 @@
 """The normal distribution and its closed forms."""
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._estimator.rules import rule
-from .._functional.chernoff import ChernoffInformation, maximise
+from .._functional.chernoff import ChernoffInformation, largest_exponent
 from .._functional.entropies import CrossEntropy, Entropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi, is_static
 from .._functional.renyi_entropy import RenyiEntropy
 from .._functional.variance import InformationVariance, Varentropy
-from .._special import log1prel, phi
+from .._special import log1prel, log_mixture_gap
 from .._special.base import log1p, over
 from .._special.generators import phi_series
 from .base import (
@@ -136,18 +134,20 @@ def _(functional, p, q):
         return jnp.zeros_like(loc_p - loc_q + (scale_p - scale_q))
     if is_static(functional.order, math.inf):
         return _largest_ratio(loc_p, scale_p, loc_q, scale_q)
-    return _renyi(jnp.asarray(functional.order, loc_p.dtype), loc_p, scale_p, loc_q, scale_q)
+    return _renyi(functional.order, loc_p, scale_p, loc_q, scale_q)
 
 
-def _renyi(order: Array, loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:
+def _renyi(order: Any, loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:
     """Gil, Alajaji & Linder 2013, Table 2; the log-determinant part without cancellation."""
+    order = jnp.asarray(order, loc_p.dtype)
     gap, ratio = (scale_q - scale_p) * (scale_q + scale_p), scale_q / scale_p
     t, s = gap / (scale_p * scale_p), -gap / (scale_q * scale_q)
     # The variance (1 - order) var_p + order var_q, over var_p: infinite where it is not positive.
     mixed = jnp.where(order > 1, 1 + order * t, (1 - order) + order * ratio * ratio)
     finite = mixed > 0
     safe_t, safe_s = jnp.where(finite, t, 0.0), jnp.where(finite, s, 0.0)
-    parts = _log_mixture_gap(jnp.where(finite, ratio, 1.0), safe_t, safe_s, order)
+    log_squares = 2 * jnp.log(jnp.where(finite, ratio, 1.0))
+    parts = log_mixture_gap(log_squares, safe_t, safe_s, order)
     z = (loc_p - loc_q) / scale_p
     shift = order * z * z / jnp.where(finite, mixed, 1.0)
     return jnp.where(finite, 0.5 * (shift + parts), jnp.inf)
@@ -167,22 +167,7 @@ def _largest_ratio(loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -
 def _(functional, p, q):
     parameters = jnp.broadcast_arrays(*floating(p.loc, p.scale, q.loc, q.scale))
 
-    def exponent(a: Array) -> Array:
-        return (1 - a) * _renyi(a, *parameters)
-
-    def slope(a: Array) -> Array:
-        return -jax.jvp(exponent, (a,), (jnp.ones_like(a),))[1]
-
-    def slopes(a: Array) -> tuple[Array, Array]:
-        return jax.jvp(slope, (a,), (jnp.ones_like(a),))
-
-    best = lax.stop_gradient(maximise(slopes, parameters[0]))
-    # One more Newton step, of no length: its derivative is that of the maximum's place.
-    value, curvature = slopes(best)
-    move = (value - lax.stop_gradient(value)) / lax.stop_gradient(
-        jnp.where(curvature > 0, curvature, jnp.inf)
-    )
-    return exponent(best - move)
+    return largest_exponent(_renyi, *parameters)
 
 
 @rule(RenyiEntropy, Normal)
@@ -213,34 +198,6 @@ def _(functional, p, q):
     close = (scale_p - scale_q) / scale_q * (ratio + 1)
     excess = jnp.where(near, close, ratio * ratio - 1)
     return 0.5 * excess * excess + (ratio * z) ** 2
-
-
-def _log_mixture_gap(ratio: Array, t: Array, s: Array, order: Array) -> Array:
-    r"""$(\log(1 + \alpha t) - \alpha\log(1 + t)) / (1 - \alpha)$, smooth through $\alpha = 1$.
-
-    Here $1 + t = \rho^2$ for the ratio $\rho$ of the scales, and $1 + s = \rho^{-2}$. With
-    $\beta = 1 - \alpha$ it is $\phi(s) - \phi(\beta s) / \beta$, used near equality, and
-    $\log(1 + \beta s) / \beta + 2\log\rho$, used elsewhere; small orders by the mirrored forms.
-    """
-    high = order >= 0.5
-    beta = 1 - order
-    x, a = jnp.where(high, s, t), jnp.where(high, beta, order)
-    near = (x > -0.5) & (x < 1)
-    u, v = jnp.where(near, x, 0.0), jnp.where(near, 1.0, x)
-    close = phi(u) - _quotient(phi, u, a, (0.0, 1 / 2, -1 / 3, 1 / 4))
-    log_x = jnp.where(high, -2.0, 2.0) * jnp.log(jnp.where(near, 1.0, ratio))
-    far = _quotient(log1p, v, a, (1.0, -1 / 2, 1 / 3, -1 / 4)) - log_x
-    return jnp.where(near, close, far) * jnp.where(high, 1.0, order / jnp.where(high, 1.0, beta))
-
-
-def _quotient(fn: Callable, x: Array, a: Array, series: tuple[float, ...]) -> Array:
-    """`fn(a * x) / a`: around `a * x = 0`, `x` times a power series in `a * x`."""
-    y = a * x
-    tiny = abs(y) < jnp.finfo(y.dtype).eps ** (1 / 3)
-    small, total = jnp.where(tiny, y, 0.0), jnp.zeros_like(y)
-    for c in reversed(series):
-        total = total * small + c
-    return jnp.where(tiny, x * total, fn(jnp.where(tiny, 1.0, y)) / jnp.where(tiny, 1.0, a))
 
 
 @jax.custom_jvp

@@ -5,13 +5,16 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation, largest_exponent
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
+from .._functional.renyi import Renyi, is_static
 from .._special import itakura_saito, log_ratio
 from .base import Pieces, field, floating
+from .exponential import renyi_of_rates
 from .statistics import Log, Power
 from .univariate import AbstractContinuous, Shifted
 
@@ -79,6 +82,35 @@ def _(functional, p, q):
     inside = scale_p >= scale_q
     higher = log_ratio(jnp.where(inside, scale_p, scale_q), scale_q)
     return jnp.where(inside, a_q * higher + itakura_saito(a_q, a_p), jnp.inf)
+
+
+@rule(Renyi, Pareto, Pareto)
+def _(functional, p, q):
+    return _renyi(functional.order, *_parameters(p, q))
+
+
+@rule(ChernoffInformation, Pareto, Pareto)
+def _(functional, p, q):
+    return largest_exponent(_renyi, *_parameters(p, q))
+
+
+def _parameters(p: Pareto, q: Pareto) -> list[Array]:
+    return jnp.broadcast_arrays(*floating(p.scale, p.concentration, q.scale, q.concentration))
+
+
+def _renyi(order: Any, scale_p: Array, a_p: Array, scale_q: Array, a_q: Array) -> Array:
+    """Of the logarithms over the common support, exponential ones; and what that leaves out."""
+    gap = a_p - a_q
+    shapes = renyi_of_rates(order, log_ratio(a_p, a_q, gap), gap / a_q, -gap / a_p)
+    inside = scale_p >= scale_q
+    rise = log_ratio(scale_p, scale_q)
+    if is_static(order, math.inf):
+        return jnp.where(inside, a_q * rise + shapes, jnp.inf)
+    order = jnp.asarray(order, gap.dtype)
+    some = inside | (order < 1)
+    outside = order / jnp.where(order < 1, 1 - order, 1.0) * -a_p * rise
+    shapes = jnp.where(some, shapes, jnp.inf)
+    return shapes + jnp.where(inside, a_q * rise, jnp.where(some, outside, 0.0))
 
 
 @rule(Entropy, Pareto)

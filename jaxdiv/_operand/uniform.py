@@ -7,10 +7,11 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
+from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
-from .._special import expm1
+from .._special import expm1, log_ratio
 from .._special.base import log1p
 from .base import Check, Pieces, field, floating
 from .statistics import Distance, Exp, Log, Log1m, Power
@@ -97,6 +98,16 @@ def _(functional, p, q):
     weight = order / jnp.where(order < 1, 1 - order, 1.0)
     apart = jnp.where(some, -weight * kept_p - kept_q, jnp.inf)
     return jnp.where(inside, log1p(jnp.where(inside, excess, 0.0)), apart)
+
+
+@rule(ChernoffInformation, Uniform, Uniform)
+def _(functional, p, q):
+    """The exponent is linear: the wider one's logarithm, less that of what they share."""
+    low_p, high_p, low_q, high_q = floating(p.low, p.high, q.low, q.high)
+    shared = jnp.minimum(high_p, high_q) - jnp.maximum(low_p, low_q)
+    wider = jnp.maximum(high_p - low_p, high_q - low_q)
+    some = shared > 0
+    return jnp.where(some, log_ratio(wider, jnp.where(some, shared, 1.0)), jnp.inf)
 
 
 @rule(Entropy, Uniform)

@@ -1,5 +1,6 @@
 """The Wishart distribution, its inverse, and their closed forms."""
 
+import abc
 import math
 from typing import Any, ClassVar
 
@@ -8,17 +9,27 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
-from .._special import bd0, digamma, itakura_saito, log_gamma, phi, shape_bregman
-from .base import AbstractDistribution, Check, field, floating, only_stratum
+from .._special import (
+    bd0,
+    digamma,
+    itakura_saito,
+    log_gamma,
+    phi,
+    shape_bregman,
+    shape_curvature,
+)
+from .base import Check, field, floating, only_stratum
+from .exponential_family import AbstractExponentialFamily
 from .univariate import Shifted
 
 
-class AbstractWishart(AbstractDistribution):
+class AbstractWishart(AbstractExponentialFamily):
     """What distributions of a symmetric positive definite matrix have in common."""
 
     df: eqx.AbstractVar[Float[Any, "*batch"]]
@@ -54,6 +65,28 @@ class AbstractWishart(AbstractDistribution):
         return jnp.broadcast_to(df, shape), jnp.broadcast_to(
             jnp.tril(tril), shape + tril.shape[-2:]
         )
+
+    @abc.abstractmethod
+    def precision(self, natural: Array) -> Array:
+        r"""The natural parameter that is a matrix, whitened by that of this member."""
+
+    def is_natural(self, natural):
+        half, matrix = natural
+        root = jnp.linalg.cholesky(lax.stop_gradient(matrix))
+        positive = jnp.all(jnp.diagonal(root, axis1=-2, axis2=-1) > 0, -1)
+        return positive & (2 * half > matrix.shape[-1] - 1)
+
+    def fisher_form(self, direction):
+        """That of a gamma distribution's rate and shape, for each axis."""
+        df, tril = self.parameters()
+        half, size = 0.5 * df[..., None], tril.shape[-1]
+        change, rate = direction[0], self.precision(direction[1])
+        below = 0.5 * jnp.arange(size, dtype=df.dtype)
+        # trigamma(a - h) - 1/a, of which 1/(a - h) is a part.
+        curvature = shape_curvature(half - below) + below / half / (half - below)
+        moved = (change / half[..., 0])[..., None, None] * jnp.eye(size, dtype=df.dtype) - rate
+        shapes = change * change * jnp.sum(curvature, -1)
+        return shapes + half[..., 0] * jnp.sum(moved * moved, (-2, -1))
 
     def strata(self, key, n):
         return only_stratum(self.sample(key, (n,)), self.batch_shape)
@@ -121,6 +154,30 @@ class Wishart(AbstractWishart):
         root = _bartlett(key, *self.parameters(), shape)
         return root @ root.mT
 
+    def natural(self):
+        df, tril = self.parameters()
+        inverse = solve_lower(tril, jnp.eye(tril.shape[-1], dtype=tril.dtype))
+        return 0.5 * df, 0.5 * (inverse.mT @ inverse)
+
+    def from_natural(self, natural):
+        half, matrix = natural
+        # Of 2P = U U^T with U upper triangular, by reversing the axes: V = U^-T U^-1.
+        upper = jnp.linalg.cholesky(2 * matrix[..., ::-1, ::-1])[..., ::-1, ::-1]
+        eye = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+        return Wishart(2 * half, solve_lower(upper.mT, eye))
+
+    def natural_difference(self, other):
+        (df_p, tril_p), (df_q, tril_q) = self.parameters(), other.parameters()
+        df_p, tril_p, df_q, tril_q = floating(df_p, tril_p, df_q, tril_q)
+        eye = jnp.eye(tril_p.shape[-1], dtype=tril_p.dtype)
+        inverse = solve_lower(tril_q, eye)
+        change = solve_lower(tril_p, tril_q - tril_p) @ inverse
+        return 0.5 * (df_p - df_q), 0.5 * _difference_of_squares(inverse.mT, change.mT)
+
+    def precision(self, natural):
+        _, tril = self.parameters()
+        return 2 * tril.mT @ natural @ tril
+
 
 class InverseWishart(AbstractWishart):
     r"""The distribution of $X^{-1}$ for $X$ of $W(\nu, \Psi^{-1})$, $\Psi = L L^T$.
@@ -171,6 +228,30 @@ class InverseWishart(AbstractWishart):
         # With A A^T a standard Wishart matrix, (L A^-T)(L A^-T)^T is one of these.
         root = solve_lower(_bartlett(key, df, eye, shape), tril.mT).mT
         return root @ root.mT
+
+    def natural(self):
+        df, tril = self.parameters()
+        return 0.5 * df, 0.5 * (tril @ tril.mT)
+
+    def from_natural(self, natural):
+        half, matrix = natural
+        return InverseWishart(2 * half, jnp.linalg.cholesky(2 * matrix))
+
+    def natural_difference(self, other):
+        (df_p, tril_p), (df_q, tril_q) = self.parameters(), other.parameters()
+        df_p, tril_p, df_q, tril_q = floating(df_p, tril_p, df_q, tril_q)
+        return 0.5 * (df_p - df_q), 0.5 * _difference_of_squares(tril_q, tril_p - tril_q)
+
+    def precision(self, natural):
+        _, tril = self.parameters()
+        inner = solve_lower(tril, natural)
+        return 2 * solve_lower(tril, inner.mT)
+
+
+def _difference_of_squares(root: Array, change: Array) -> Array:
+    r"""$(r + c)(r + c)^T - r r^T$."""
+    crossed = change @ root.mT
+    return crossed + crossed.mT + change @ change.mT
 
 
 def _bartlett(key: Any, df: Array, tril: Array, shape: tuple[int, ...]) -> Array:

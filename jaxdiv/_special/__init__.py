@@ -31,8 +31,12 @@ from .masses import log_mass as log_mass
 from .masses import log_quotient as log_quotient
 from .masses import power as power
 from .masses import quotient as quotient
+from .renyi import divided as divided
 from .renyi import expm1_over as expm1_over
 from .renyi import log1prel as log1prel
+from .renyi import log1prel_derivative as log1prel_derivative
+from .renyi import log_mixture_gap as log_mixture_gap
+from .renyi import moment as moment
 from .renyi import renyi_link as renyi_link
 from .renyi import renyi_node as renyi_node
 from .renyi import renyi_term as renyi_term

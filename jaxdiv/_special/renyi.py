@@ -3,6 +3,7 @@ r"""The Rényi kernel and link, smooth in their order through 1 and 0.
 $E(r, a) = \int_0^r e^{-(1-a)t} (1 - e^{-at})/a\,dt = [\psi(r) - \psi((1-a)r)/(1-a)]/a$.
 """
 
+from collections.abc import Callable
 from functools import partial
 from math import comb, factorial
 
@@ -14,6 +15,7 @@ from jaxtyping import ArrayLike as Number
 
 from .base import arrays, finite, horner, log1p, over, terms
 from .elementary import expm1
+from .generators import phi
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -280,3 +282,53 @@ def log1prel(x: Number) -> Float[Array, "..."]:
     1.0 0.999500
     """
     return _log1p_moment(0, *arrays(x))
+
+
+def divided(
+    fn: Callable[[Array], Array], x: Array, a: Array, series: tuple[float, ...]
+) -> Float[Array, "..."]:
+    """`fn(a * x) / a`: around `a * x = 0`, `x` times a power series in `a * x`."""
+    y = a * x
+    tiny = abs(y) < jnp.finfo(y.dtype).eps ** (1 / 3)
+    small, total = jnp.where(tiny, y, 0.0), jnp.zeros_like(y)
+    for c in reversed(series):
+        total = total * small + c
+    return jnp.where(tiny, x * total, fn(jnp.where(tiny, 1.0, y)) / jnp.where(tiny, 1.0, a))
+
+
+def log_mixture_gap(log_ratio: Array, t: Array, s: Array, order: Array) -> Float[Array, "..."]:
+    r"""$(\log(1 + \alpha t) - \alpha\log(1 + t)) / (1 - \alpha) \ge 0$, smooth through 1.
+
+    Here $1 + t = e^{r}$ for the logarithm $r$ of a ratio of rates or variances, and
+    $1 + s = e^{-r}$. With $\beta = 1 - \alpha$ it is $\phi(s) - \phi(\beta s) / \beta$, used near
+    equality, and $\log(1 + \beta s) / \beta + r$, used elsewhere; small orders by the mirrored
+    forms.
+    """
+    high = order >= 0.5
+    beta = 1 - order
+    x, a = jnp.where(high, s, t), jnp.where(high, beta, order)
+    near = (x > -0.5) & (x < 1)
+    u, v = jnp.where(near, x, 0.0), jnp.where(near, 1.0, x)
+    close = phi(u) - divided(phi, u, a, (0.0, 1 / 2, -1 / 3, 1 / 4))
+    log_x = jnp.where(high, -1.0, 1.0) * jnp.where(near, 0.0, log_ratio)
+    far = divided(log1p, v, a, (1.0, -1 / 2, 1 / 3, -1 / 4)) - log_x
+    return jnp.where(near, close, far) * jnp.where(high, 1.0, order / jnp.where(high, 1.0, beta))
+
+
+def moment(k: int, x: Number) -> Float[Array, "..."]:
+    r"""$\int_0^1 u^k e^{xu}\,du$: of $k = 0$ it is $(e^x - 1)/x$.
+
+    >>> print(f"{moment(0, 0.0):.1f} {moment(1, 0.0):.1f}")
+    1.0 0.5
+    """
+    return _moment(k, *arrays(x))
+
+
+def log1prel_derivative(k: int, x: Number, a: Number) -> Float[Array, "..."]:
+    r"""The derivative of order $k$ in $a$ of $\log(1 + ax)/a$.
+
+    >>> print(f"{log1prel_derivative(0, 2.0, 0.0):.1f} {log1prel_derivative(1, 2.0, 0.0):.1f}")
+    2.0 -2.0
+    """
+    x, a = arrays(x, a)
+    return (-1) ** k * factorial(k) * x ** (k + 1) * _log1p_moment(k, a * x)
