@@ -123,6 +123,7 @@ from ._operand.transformed import Exp as Exp
 from ._operand.transformed import Sigmoid as Sigmoid
 from ._operand.transformed import Softplus as Softplus
 from ._operand.transformed import Transformed as Transformed
+from ._operand.truncated_normal import TruncatedNormal as TruncatedNormal
 from ._operand.uniform import Uniform as Uniform
 from ._operand.univariate import Shifted as Shifted
 from ._operand.validation import checked as checked

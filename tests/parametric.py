@@ -221,6 +221,27 @@ def kl_pareto(p, q):
     return log(a / b) + b * log(s / t) + b / a - 1 if s >= t else mp.inf
 
 
+def truncated_moments(m, s):
+    """Of a normal variable that is positive: the mass, and E[z], E[z^2] of z = (x - m) / s."""
+    a = -m / s
+    mass = mp.erfc(a / sqrt(2)) / 2
+    hazard = exp(-a * a / 2) / sqrt(2 * pi) / mass
+    return mass, hazard, 1 + a * hazard
+
+
+def kl_truncated_normal(p, q):
+    (m, s), (n, t) = p, q
+    mass, mean, square = truncated_moments(m, s)
+    k, h = s / t, (m - n) / t
+    other = k * k * square + 2 * k * h * mean + h * h
+    return (other - square) / 2 + log(t / s) + log(truncated_moments(n, t)[0] / mass)
+
+
+def entropy_truncated_normal(m, s):
+    mass, _, square = truncated_moments(m, s)
+    return log(s * mass * sqrt(2 * pi)) + square / 2
+
+
 def entropy_kumaraswamy(a, b):
     harmonic = psi(b + 1) + mp.euler
     return 1 - 1 / b + (1 - 1 / a) * harmonic - log(a * b)
@@ -411,6 +432,18 @@ PARAMETRIC = [
         lambda p, q: kl_normal((mp.mpf(0), p[0]), (mp.mpf(0), q[0])),
         lambda s: log(pi * s * s / 2) / 2 + mp.mpf(1) / 2,
         ((0.8,), (1.7,)),
+        POSITIVE,
+    ),
+    Parametric(
+        "TruncatedNormal",
+        lambda m, s: jd.TruncatedNormal(m, s, 0.0),
+        PLACED,
+        lambda x, m, s: (
+            -(((x - m) / s) ** 2) / 2 - log(s * truncated_moments(m, s)[0] * sqrt(2 * pi))
+        ),
+        kl_truncated_normal,
+        entropy_truncated_normal,
+        SOMEWHERE,
         POSITIVE,
     ),
     Parametric(

@@ -49,6 +49,7 @@ OWN_DRAWS = (
     "Chi",
     "Weibull",
     "Pareto",
+    "TruncatedNormal",
     "LogitNormal",
     "VonMises",
     "InverseGaussian",

@@ -4,11 +4,9 @@ With $\eta$ the logit its normaliser is $A(\eta) = \log((e^\eta - 1)/\eta)$, who
 means over (0, 1) of terms that are not negative.
 """
 
-import functools
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
@@ -16,6 +14,7 @@ from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._special import expm1, itakura_saito, log_ratio, psi
 from .._special.base import log1p
+from .._special.legendre import gauss_legendre
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily
 from .statistics import Exp
@@ -134,23 +133,9 @@ def _by_size(size: Array) -> tuple[Array, Array, Array]:
     return low, jnp.where(low, size, 1.0), jnp.where(low, 1.0, size)
 
 
-@functools.cache
-def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """On [-1, 1], with the digits that an extended precision gives, where there is one."""
-    x = np.polynomial.legendre.leggauss(count)[0].astype(np.longdouble)
-    slope = x
-    for _ in range(2):
-        before, value = np.ones_like(x), x
-        for n in range(1, count):
-            before, value = value, ((2 * n + 1) * x * value - n * before) / (n + 1)
-        slope = count * (before - x * value) / (1 - x * x)
-        x = x - value / slope
-    return x.astype(float), (2 / ((1 - x * x) * slope * slope)).astype(float)
-
-
 def _nodes(eta: Array) -> tuple[Array, Array]:
     r"""Points of (0, 1), and weights by $e^{-\eta x}$, on a new first axis."""
-    x, w = _gauss_legendre(48 if eta.dtype == jnp.float64 else 28)
+    x, w = gauss_legendre(48 if eta.dtype == jnp.float64 else 28)
     shape = (-1, *(1,) * eta.ndim)
     x, w = (jnp.asarray((0.5 * v).reshape(shape), eta.dtype) for v in (1 + x, w))
     return x, w * jnp.exp(-eta * x)
