@@ -114,6 +114,7 @@ from ._operand.multivariate_student_t import MultivariateStudentT as Multivariat
 from ._operand.normal import Normal as Normal
 from ._operand.pareto import Pareto as Pareto
 from ._operand.poisson import Poisson as Poisson
+from ._operand.power_spherical import PowerSpherical as PowerSpherical
 from ._operand.tags import labels as labels
 from ._operand.tags import log_probs as log_probs
 from ._operand.tags import logits as logits
@@ -128,6 +129,7 @@ from ._operand.uniform import Uniform as Uniform
 from ._operand.univariate import Shifted as Shifted
 from ._operand.validation import checked as checked
 from ._operand.von_mises import VonMises as VonMises
+from ._operand.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from ._operand.wishart import InverseWishart as InverseWishart
 from ._operand.wishart import Wishart as Wishart
 from ._pairwise import pairwise as pairwise

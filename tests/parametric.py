@@ -573,6 +573,12 @@ def tril(rng: np.random.Generator, size: int) -> Any:
     return jnp.asarray(lower + np.diag(np.exp(0.3 * rng.normal(size=size))))
 
 
+def direction(rng: np.random.Generator, size: int) -> Any:
+    """A unit vector."""
+    x = rng.normal(size=size)
+    return jnp.asarray(x / np.linalg.norm(x))
+
+
 def _low_rank(rng):
     return jd.LowRankMultivariateNormal(
         jnp.asarray(rng.normal(size=3)),
@@ -598,6 +604,12 @@ MULTIVARIATE = [
         lambda rng: jd.InverseWishart(jnp.asarray(rng.uniform(7, 9)), tril(rng, 3)),
     ),
     Multivariate("MatrixNormal", _matrix_normal),
+    Multivariate(
+        "VonMisesFisher", lambda rng: jd.VonMisesFisher(direction(rng, 3), jnp.asarray(2.3))
+    ),
+    Multivariate(
+        "PowerSpherical", lambda rng: jd.PowerSpherical(direction(rng, 3), jnp.asarray(2.3))
+    ),
     Multivariate("LowRankMultivariateNormal", _low_rank),
     Multivariate("MultivariateStudentT", _student),
     Multivariate(

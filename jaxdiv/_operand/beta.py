@@ -201,6 +201,11 @@ def _kl(alpha: Array, beta: Array) -> Array:
     return _between_means(alpha, beta) + (shapes - shape_bregman(t, s, rise))
 
 
+def beta_kl(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """From Beta(a, b) to Beta(c, d)."""
+    return _kl(jnp.stack([a, b], -1), jnp.stack([c, d], -1))
+
+
 def _others(x: Array) -> Array:
     """For each entry the sum of the others."""
     none = jnp.zeros_like(x[..., :1])
@@ -278,8 +283,7 @@ def _share_change(alpha: Array, change: Array) -> Array:
 @rule(KL, Beta, Beta)
 def _(functional, p, q):
     fields = p.concentration1, p.concentration0, q.concentration1, q.concentration0
-    a, b, c, d = jnp.broadcast_arrays(*floating(*fields))
-    return _kl(jnp.stack([a, b], -1), jnp.stack([c, d], -1))
+    return beta_kl(*jnp.broadcast_arrays(*floating(*fields)))
 
 
 @rule(KL, Dirichlet, Dirichlet)

@@ -26,6 +26,7 @@ from .half_normal import HalfNormal
 from .normal import Normal
 from .univariate import AbstractContinuous, uniform
 
+
 def _bound(x: Any) -> Any:
     """None for a Python number that is infinite."""
     return None if isinstance(x, float) and math.isinf(x) else x
@@ -87,14 +88,14 @@ class TruncatedNormal(AbstractContinuous):
         return jnp.where(inside, -part.exponent(x - part.mode) - part.log_mass(), -jnp.inf)
 
     def sample(self, key, shape=()):
-        fields = self.fields()
-        x = _sample(key, *map(lax.stop_gradient, fields), (*shape, *self.batch_shape))
-        return _moved(x, *fields)
+        loc, scale, low, high = self.fields()
+        x = _sample(key, *lax.stop_gradient((loc, scale, low, high)), (*shape, *loc.shape))
+        return _moved(x, loc, scale, low, high)
 
     def translate(self, by):
         loc, scale, low, high = self.fields()
         low, high = (None if x is None else y - by for x, y in ((self.low, low), (self.high, high)))
-        return TruncatedNormal(loc - by, scale, low, high)
+        return TruncatedNormal(loc - by, scale, low=low, high=high)
 
     def pieces(self):
         part = _part(*self.fields())
@@ -104,7 +105,7 @@ class TruncatedNormal(AbstractContinuous):
         return Pieces(points[:0], points[:0, ..., None], points)
 
     def value_checks(self):
-        loc, scale, low, high = self.fields()
+        _, scale, low, high = self.fields()
         checks = [
             Check(~(scale > 0), "TruncatedNormal: scale must be positive"),
             Check(~(low < high), "TruncatedNormal: low must be less than high"),
@@ -124,6 +125,7 @@ class _Part(NamedTuple):
     tilt: Array  # (mode - loc) / scale
     left: Array
     right: Array
+    ends: tuple[Array, Array]  # whether these are the bounds
     offsets: Array  # of the nodes from the mode, on a new first axis
     weights: Array
 
@@ -144,20 +146,20 @@ def _part(loc: Array, scale: Array, low: Array, high: Array) -> _Part:
     mode = lax.stop_gradient(jnp.clip(loc, low, high))
     tilt = (mode - loc) / scale
 
-    def reach(ahead: Array, slope: Array) -> Array:
-        """How far the density extends: to the bound, or to where it has dropped."""
+    def reach(ahead: Array, slope: Array) -> tuple[Array, Array]:
+        """How far the density extends: to where it has dropped, or to the bound; and which."""
         slope = jnp.maximum(lax.stop_gradient(slope), 0.0)
         drop = terms(loc, 50, 100)  # in e-foldings: what is beyond is lost in rounding
         far = lax.stop_gradient(scale) * (2 * drop / (slope + jnp.sqrt(slope**2 + 2 * drop)))
         bounded = ahead < far
-        return jnp.where(bounded, jnp.where(bounded, ahead, 0.0), far)
+        return jnp.where(bounded, jnp.where(bounded, ahead, 0.0), far), bounded
 
-    left, right = reach(mode - low, -tilt), reach(high - mode, tilt)
+    (left, at_low), (right, at_high) = reach(mode - low, -tilt), reach(high - mode, tilt)
     x, w = gauss_legendre(terms(loc, 24, 54))
     shape = (-1, *(1,) * loc.ndim)
     x, w = (jnp.asarray(0.5 * v.reshape(shape), loc.dtype) for v in (1 + x, w))
     offsets = jnp.concatenate([-left * x, right * x])
-    part = _Part(scale, mode, tilt, left, right, offsets, offsets)
+    part = _Part(scale, mode, tilt, left, right, (at_low, at_high), offsets, offsets)
     widths = jnp.concatenate([left * w, right * w])
     return part._replace(weights=widths * jnp.exp(-part.exponent(offsets)))
 
@@ -201,13 +203,15 @@ def _within(p: _Part, q: _Part, shift: Array) -> Array:
     """
     ratio, gap = p.scale / q.scale, (p.scale - q.scale) / q.scale
     excess = gap * (ratio + 1)
-    at_q = p.offsets + (p.mode - q.mode)
-    far = p.average(q.exponent(at_q)) - p.average(p.exponent(p.offsets))
+    at_q = q.exponent(p.offsets + (p.mode - q.mode))
+    far = p.average(at_q) - p.average(p.exponent(p.offsets))
     far = far + (q.log_mass() - p.log_mass())
-    # That P's nodes reach what Q has: all but what has dropped by half as many e-foldings.
-    step, room = q.mode - p.mode, 0.4 * (p.left + p.right)
-    reached = (step + q.right < p.right + room) & (q.left - step < p.left + room)
-    near = lax.stop_gradient((far < 0.1) & reached)
+    # P's nodes have to reach the bounds, or as far as Q has anything.
+    limit, half = terms(far, 25, 40), len(at_q) // 2
+    left, right = (
+        end | (e > limit) for end, e in zip(p.ends, (at_q[half - 1], at_q[-1]), strict=True)
+    )
+    near = lax.stop_gradient(left & right & (far < 1))
     z = p.offsets / p.scale
     c = z * (0.5 * excess * z + (ratio * shift + excess * p.tilt))
     c = jnp.where(near, c - p.average(c), 0.0)
@@ -230,9 +234,7 @@ def _outside(part: _Part, loc: Array, left: tuple[Array, Array], right: tuple[Ar
         )
         logs.append(_log_ratio(beyond, part))
         used.append(some)
-    below, above = (
-        softplus(jnp.where(some, x, 0.0)) for some, x in zip(used, logs, strict=True)
-    )
+    below, above = (softplus(jnp.where(some, x, 0.0)) for some, x in zip(used, logs, strict=True))
     both = jnp.where(used[0] & used[1], jnp.logaddexp(*logs), 0.0)
     one = jnp.where(used[0], below, jnp.where(used[1], above, 0.0))
     return jnp.where(used[0] & used[1], softplus(both), one)
@@ -254,8 +256,10 @@ def as_truncated(d: Any) -> TruncatedNormal:
 
 
 def _sample(key: Any, loc: Array, scale: Array, low: Array, high: Array, shape: Any) -> Array:
-    """By rejection: from the normal or uniform distribution where the mode is within the bounds,
-    and else from an exponential one that is truncated as well (Robert 1995)."""
+    """Distances from loc, or from the nearer bound where it is not within them, by rejection.
+
+    From a normal or a uniform distribution, or from a truncated exponential one (Robert 1995).
+    """
     a, b = (low - loc) / scale, (high - loc) / scale
     within = (a <= 0) & (b >= 0)
     narrow = b - a < math.sqrt(2 * math.pi)
