@@ -108,6 +108,7 @@ from ._operand.logistic import Logistic as Logistic
 from ._operand.low_rank_normal import LowRankMultivariateNormal as LowRankMultivariateNormal
 from ._operand.matrix_normal import MatrixNormal as MatrixNormal
 from ._operand.mixture import Mixture as Mixture
+from ._operand.moyal import Moyal as Moyal
 from ._operand.multinomial import Multinomial as Multinomial
 from ._operand.multivariate_normal import MultivariateNormal as MultivariateNormal
 from ._operand.multivariate_student_t import MultivariateStudentT as MultivariateStudentT
@@ -121,6 +122,7 @@ from ._operand.tags import logits as logits
 from ._operand.tags import masses as masses
 from ._operand.tags import probs as probs
 from ._operand.transformed import Exp as Exp
+from ._operand.transformed import Log as Log
 from ._operand.transformed import Sigmoid as Sigmoid
 from ._operand.transformed import Softplus as Softplus
 from ._operand.transformed import Transformed as Transformed

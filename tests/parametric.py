@@ -159,6 +159,13 @@ def kl_gumbel(p, q):
     return log(c / b) + mp.euler * (b / c - 1) + moment - 1 + (m - n) / c
 
 
+def kl_moyal(p, q):
+    (m, s), (n, t) = p, q
+    half = mp.mpf(1) / 2
+    moment = exp((n - m) / t + s / t * log(2) + gamma(half + s / t) - gamma(half))
+    return log(t / s) + ((m - n) / t + (s / t - 1) * (mp.euler + log(2)) + moment - 1) / 2
+
+
 def kl_weibull(p, q):
     (s, k), (t, m) = p, q
     moment = exp(m * log(s / t) + gamma(m / k + 1))
@@ -388,6 +395,17 @@ PARAMETRIC = [
         on_scale(lambda z: -z - exp(-z)),
         kl_gumbel,
         lambda m, b: log(b) + 1 + mp.euler,
+        SOMEWHERE,
+        LINE,
+        exponential=True,
+    ),
+    Parametric(
+        "Moyal",
+        jd.Moyal,
+        PLACED,
+        on_scale(lambda z: -(z + exp(-z) + log(2 * pi)) / 2),
+        kl_moyal,
+        lambda m, s: log(s) + (1 + mp.euler + log(4 * pi)) / 2,
         SOMEWHERE,
         LINE,
         exponential=True,

@@ -140,8 +140,8 @@ def test_two_power_spherical_distributions():
     pole = jnp.array([0.0, 0.6, 0.8])
     p, q = jd.PowerSpherical(pole, 2.5), jd.PowerSpherical(pole, 0.3)
     kl = jax.jit(jd.kl)
-    want = kl(jd.Beta(3.5, 1.0), jd.Beta(1.3, 1.0))
-    assert kl(p, q) == pytest.approx(float(want), rel=1e-14) and kl(p, p) == 0
+    want = math.log(3.5 / 1.3) + 1.3 / 3.5 - 1  # Beta(a, 1) is the law of exp(-x / a)
+    assert kl(p, q) == pytest.approx(want, rel=1e-13) and kl(p, p) == 0
     turned = jd.PowerSpherical(pole[::-1], 0.3)
     assert jnp.isnan(kl(p, turned))
     with pytest.raises(jd.NoClosedFormError):
@@ -185,7 +185,6 @@ def test_free_coordinates_and_values():
     again, back = jd.unconstrain(moved)
     np.testing.assert_allclose(jnp.linalg.norm(moved.loc), 1.0, rtol=1e-14)
     np.testing.assert_array_equal(back(again).loc, moved.loc)
-    cases = ((2 * d.loc, 1.0), "unit vector"), ((d.loc, -1.0), "not be negative")
-    for bad, words in cases:
-        with pytest.raises(Exception, match=words):
-            jd.checked(jd.entropy)(jd.VonMisesFisher(*bad))
+    assert not any(check.bad.any() for check in moved.value_checks())
+    for bad in ((2 * d.loc, 1.0), (d.loc, -1.0)):
+        assert sum(check.bad.any() for check in jd.VonMisesFisher(*bad).value_checks()) == 1

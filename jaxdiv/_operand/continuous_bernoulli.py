@@ -4,6 +4,7 @@ With $\eta$ the logit its normaliser is $A(\eta) = \log((e^\eta - 1)/\eta)$, who
 means over (0, 1) of terms that are not negative.
 """
 
+import math
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -13,11 +14,11 @@ from .._estimator.rules import rule
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._special import expm1, itakura_saito, log_ratio, psi
-from .._special.base import log1p
+from .._special.base import horner, log1p
 from .._special.legendre import gauss_legendre
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily
-from .statistics import Exp
+from .statistics import Distance, Exp
 from .univariate import AbstractContinuous, Shifted, on_unit_interval, uniform
 
 
@@ -194,3 +195,19 @@ def _(statistic, p):
     whole = eta + t
     log_ratio_of_masses = log_mass_by_size(abs(whole)) - log_mass_by_size(abs(eta))
     return jnp.exp(jnp.maximum(whole, 0.0) - jnp.maximum(eta, 0.0) + log_ratio_of_masses)
+
+
+@rule(Distance, ContinuousBernoulli)
+def _(statistic, p):
+    """Twice the integral of the distribution function up to the point, and what that leaves."""
+    eta, m = floating(p.eta(), statistic.point)
+    size, mean = abs(eta), p.mean
+    inside = jnp.clip(jnp.where(eta > 0, 1 - m, m), 0.0, 1.0)  # from the end it is drawn to
+    low = jnp.where(eta > 0, 1 - mean, mean)
+    # psi(s x) / s (1 - exp(-s)), where s is small by the series of both without their powers.
+    near = size < 1
+    small, y = jnp.where(near, size, 0.0), jnp.where(near, 1.0, size)
+    tops, bottoms = ([(-1) ** k / math.factorial(k + n) for k in range(18)] for n in (2, 1))
+    close = inside**2 * horner(small * inside, tops) / horner(small, bottoms)
+    within = low - inside + 2 * jnp.where(near, close, psi(y * inside) / (-expm1(-y) * y))
+    return jnp.where((m > 0) & (m < 1), within, abs(m - mean))

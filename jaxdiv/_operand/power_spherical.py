@@ -141,11 +141,11 @@ def _(functional, p, q):
 @rule(KL, PowerSpherical, PowerSpherical)
 def _(functional, p, q):
     check_dimension(p, q)
-    value = beta_kl(*jnp.broadcast_arrays(*floating(*p.shapes(), *q.shapes())))
     loc_p, loc_q = floating(jnp.asarray(p.loc), jnp.asarray(q.loc))
     same = jnp.all(loc_p == loc_q, -1)
     if not isinstance(same, jax.core.Tracer) and not bool(jnp.all(same)):
         return None
+    value = beta_kl(*jnp.broadcast_arrays(*floating(*p.shapes(), *q.shapes())))
     return jnp.where(same, value, jnp.nan)
 
 
