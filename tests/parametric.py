@@ -25,7 +25,7 @@ class Parametric:
 
     `log_density(x, *fields)`, `kl(p, q)` and `entropy(*fields)` are the textbook's; `moderate` are
     the fields of two members, and `outcomes` some, for tests that need no extremes. A `twin` has
-    the closed forms of another that is listed.
+    the closed forms of another that is listed, or a test of its own for them.
     """
 
     name: str
@@ -463,6 +463,7 @@ PARAMETRIC = [
         entropy_truncated_normal,
         SOMEWHERE,
         POSITIVE,
+        twin=True,
     ),
     Parametric(
         "LogNormal",

@@ -49,7 +49,6 @@ OWN_DRAWS = (
     "Chi",
     "Weibull",
     "Pareto",
-    "TruncatedNormal",
     "LogitNormal",
     "VonMises",
     "InverseGaussian",

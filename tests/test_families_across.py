@@ -59,6 +59,10 @@ Pareto Beta ContinuousBernoulli Uniform
 Poisson Bernoulli Binomial
 """
 MORE = """
+Gamma Laplace
+ContinuousBernoulli Laplace
+Gumbel Laplace
+Pareto Laplace
 Chi2 Gamma Exponential Normal
 Gamma Chi2
 Weibull Gamma Exponential Normal

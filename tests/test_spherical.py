@@ -82,7 +82,6 @@ def pairs_of(kind, size, count):
         (jd.VonMisesFisher, 3),
         (jd.VonMisesFisher, 300),
         (jd.PowerSpherical, 2),
-        (jd.PowerSpherical, 3),
     ],
 )
 def test_precision(kind, size):
@@ -187,4 +186,5 @@ def test_free_coordinates_and_values():
     np.testing.assert_array_equal(back(again).loc, moved.loc)
     assert not any(check.bad.any() for check in moved.value_checks())
     for bad in ((2 * d.loc, 1.0), (d.loc, -1.0)):
-        assert sum(check.bad.any() for check in jd.VonMisesFisher(*bad).value_checks()) == 1
+        checks = jd.VonMisesFisher(*bad).value_checks()
+        assert [bool(check.bad.any()) for check in checks].count(True) == 1

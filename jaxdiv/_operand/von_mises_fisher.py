@@ -165,9 +165,10 @@ def _sample(key: Any, kappa: Array, n: int, shape: tuple[int, ...]) -> Array:
 
     def step(state):
         key, u, done = state
-        key, key_beta, key_accept = jr.split(key, 3)
-        z = jr.beta(key_beta, 0.5 * size, 0.5 * size, shape, kappa.dtype)
-        new = 2 * b * z / (1 - (1 - b) * z)
+        key, key_squares, key_accept = jr.split(key, 3)
+        normal = jr.normal(key_squares, (2, *shape, size), kappa.dtype)
+        one, other = jnp.sum(normal * normal, -1)  # their shares have a beta distribution
+        new = 2 * b * one / (b * one + other)
         ratio = (start + new - start * new) / (start * (2 - start))
         accept = jnp.log(uniform(key_accept, shape, kappa.dtype))
         good = kappa * (start - new) + size * jnp.log(ratio) >= accept
