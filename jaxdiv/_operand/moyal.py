@@ -35,7 +35,7 @@ class Moyal(AbstractLocationScale):
 
     loc: Float[Any, "..."] = field()
     scale: Float[Any, "..."] = field(constraint="positive")
-    heavy_tails: ClassVar[bool] = False
+    heavy_tails: ClassVar[bool] = True  # above, where it falls off as exp(-z / 2)
 
     @property
     def mean(self):
