@@ -24,6 +24,7 @@ from .._special.legendre import gauss_legendre
 from .base import Check, Pieces, field, floating
 from .half_normal import HalfNormal
 from .normal import Normal
+from .support import infinity, is_covered
 from .univariate import AbstractContinuous, uniform
 
 
@@ -186,6 +187,8 @@ def mean_surprisal(q: TruncatedNormal, mean: Array, variance: Array) -> Array:
 def _(functional, p, q):
     r"""Between P and Q within the bounds of P, less $\log Q$ of them."""
     p, q = as_truncated(p), as_truncated(q)
+    if is_covered(p, q) is False:
+        return infinity(p, q)
     fields = jnp.broadcast_arrays(*floating(*p.fields(), *q.fields()))
     loc_p, scale_p, low, high, loc_q, scale_q, low_q, high_q = fields
     inside = (low_q <= low) & (high <= high_q)
