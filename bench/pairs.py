@@ -88,7 +88,7 @@ def print_pairs() -> None:
         theirs = [
             pair for pair in theirs if not MACHINERY & set(pair) or pair[0] == "_BaseDeterministic"
         ]
-        named = {pair: [ours.get(NAMES.get(n, n)) for n in pair] for pair in theirs}
+        named = {pair: [ours.get(NAMES.get(n) or n) for n in pair] for pair in theirs}
         missing = [pair for pair, both in named.items() if None in both or not has_pair(*both)]
         print(f"{library}: {len(theirs)} pairs, of which {len(missing)} are not here")
         for pair in missing:
