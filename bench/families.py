@@ -1,4 +1,7 @@
-"""`python -m bench.families [NAME ...]`: what the families' closed forms are off by, in ulp."""
+"""`python -m bench.families [NAME ...]`: what the families' closed forms are off by, in ulp.
+
+With `--pairs`: how many pairs of families have a closed form of KL, here and in other libraries.
+"""
 
 import argparse
 import time
@@ -8,6 +11,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", True)
 
+from bench.pairs import print_pairs  # noqa: E402
 from tests import multivariate  # noqa: E402
 from tests.errors_of_families import (  # noqa: E402
     derivative_errors,
@@ -25,7 +29,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--double", action="store_true", help="float64 instead of float32")
+    parser.add_argument("--pairs", action="store_true", help="count the pairs that have one")
     args = parser.parse_args()
+    if args.pairs:
+        print_pairs()
+        return
     dtype = np.float64 if args.double else np.float32
     print(f"{np.dtype(dtype)}: median / 99th percentile / largest, in ulp; {args.count} pairs each")
     print(f"{'family':20} {'value':>20} {'gradient':>20} {'second':>24} {'entropy':>18}")

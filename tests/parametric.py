@@ -25,7 +25,7 @@ class Parametric:
 
     `log_density(x, *fields)`, `kl(p, q)` and `entropy(*fields)` are the textbook's; `moderate` are
     the fields of two members, and `outcomes` some, for tests that need no extremes. A `twin` has
-    the closed forms of another that is listed.
+    the closed forms of another that is listed, or a test of its own for them.
     """
 
     name: str
@@ -159,6 +159,13 @@ def kl_gumbel(p, q):
     return log(c / b) + mp.euler * (b / c - 1) + moment - 1 + (m - n) / c
 
 
+def kl_moyal(p, q):
+    (m, s), (n, t) = p, q
+    half = mp.mpf(1) / 2
+    moment = exp((n - m) / t + s / t * log(2) + gamma(half + s / t) - gamma(half))
+    return log(t / s) + ((m - n) / t + (s / t - 1) * (mp.euler + log(2)) + moment - 1) / 2
+
+
 def kl_weibull(p, q):
     (s, k), (t, m) = p, q
     moment = exp(m * log(s / t) + gamma(m / k + 1))
@@ -219,6 +226,27 @@ def kl_uniform(p, q):
 def kl_pareto(p, q):
     (s, a), (t, b) = p, q
     return log(a / b) + b * log(s / t) + b / a - 1 if s >= t else mp.inf
+
+
+def truncated_moments(m, s):
+    """Of a normal variable that is positive: the mass, and E[z], E[z^2] of z = (x - m) / s."""
+    a = -m / s
+    mass = mp.erfc(a / sqrt(2)) / 2
+    hazard = exp(-a * a / 2) / sqrt(2 * pi) / mass
+    return mass, hazard, 1 + a * hazard
+
+
+def kl_truncated_normal(p, q):
+    (m, s), (n, t) = p, q
+    mass, mean, square = truncated_moments(m, s)
+    k, h = s / t, (m - n) / t
+    other = k * k * square + 2 * k * h * mean + h * h
+    return (other - square) / 2 + log(t / s) + log(truncated_moments(n, t)[0] / mass)
+
+
+def entropy_truncated_normal(m, s):
+    mass, _, square = truncated_moments(m, s)
+    return log(s * mass * sqrt(2 * pi)) + square / 2
 
 
 def entropy_kumaraswamy(a, b):
@@ -372,6 +400,17 @@ PARAMETRIC = [
         exponential=True,
     ),
     Parametric(
+        "Moyal",
+        jd.Moyal,
+        PLACED,
+        on_scale(lambda z: -(z + exp(-z) + log(2 * pi)) / 2),
+        kl_moyal,
+        lambda m, s: log(s) + (1 + mp.euler + log(4 * pi)) / 2,
+        SOMEWHERE,
+        LINE,
+        exponential=True,
+    ),
+    Parametric(
         "Weibull",
         jd.Weibull,
         TWO,
@@ -412,6 +451,19 @@ PARAMETRIC = [
         lambda s: log(pi * s * s / 2) / 2 + mp.mpf(1) / 2,
         ((0.8,), (1.7,)),
         POSITIVE,
+    ),
+    Parametric(
+        "TruncatedNormal",
+        lambda m, s: jd.TruncatedNormal(m, s, 0.0),
+        PLACED,
+        lambda x, m, s: (
+            -(((x - m) / s) ** 2) / 2 - log(s * truncated_moments(m, s)[0] * sqrt(2 * pi))
+        ),
+        kl_truncated_normal,
+        entropy_truncated_normal,
+        SOMEWHERE,
+        POSITIVE,
+        twin=True,
     ),
     Parametric(
         "LogNormal",
@@ -540,6 +592,12 @@ def tril(rng: np.random.Generator, size: int) -> Any:
     return jnp.asarray(lower + np.diag(np.exp(0.3 * rng.normal(size=size))))
 
 
+def direction(rng: np.random.Generator, size: int) -> Any:
+    """A unit vector."""
+    x = rng.normal(size=size)
+    return jnp.asarray(x / np.linalg.norm(x))
+
+
 def _low_rank(rng):
     return jd.LowRankMultivariateNormal(
         jnp.asarray(rng.normal(size=3)),
@@ -565,6 +623,12 @@ MULTIVARIATE = [
         lambda rng: jd.InverseWishart(jnp.asarray(rng.uniform(7, 9)), tril(rng, 3)),
     ),
     Multivariate("MatrixNormal", _matrix_normal),
+    Multivariate(
+        "VonMisesFisher", lambda rng: jd.VonMisesFisher(direction(rng, 3), jnp.asarray(2.3))
+    ),
+    Multivariate(
+        "PowerSpherical", lambda rng: jd.PowerSpherical(direction(rng, 3), jnp.asarray(2.3))
+    ),
     Multivariate("LowRankMultivariateNormal", _low_rank),
     Multivariate("MultivariateStudentT", _student),
     Multivariate(

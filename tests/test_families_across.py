@@ -63,6 +63,10 @@ Pareto Beta ContinuousBernoulli Uniform
 Poisson Bernoulli Binomial
 """
 MORE = """
+Gamma Laplace
+ContinuousBernoulli Laplace
+Gumbel Laplace
+Pareto Laplace
 Chi2 Gamma Exponential Normal
 Gamma Chi2
 Weibull Gamma Exponential Normal
@@ -177,12 +181,23 @@ def test_integers_have_no_quadrature_and_no_pathwise_draws():
         jd.kl(p, jd.Normal(0.0, 1.0), estimator=jd.Quadrature())
     with pytest.raises(jd.NoClosedFormError, match="no common outcomes"):
         jd.kl(p, jd.Normal(0.0, 1.0))
+    assert jd.kl(jd.PointMass(3.0), p) == -p.log_prob(3.0)
+    with pytest.raises(jd.NoClosedFormError, match="no density"):
+        jd.kl(jd.PointMass(3.0), jd.Normal(0.0, 1.0))
     estimator = jd.MonteCarlo(20_000, gradient=jd.Score())
     got = jd.estimate(jd.KL(), p, q, estimator, key=jr.key(0))
     assert abs(got.value - jd.kl(p, q)) < 5 * got.standard_error
     mixture = jd.Mixture(jd.probs([0.4, 0.6]), jd.Poisson(jnp.array([1.0, 4.0])))
     assert mixture.integer and mixture.mean == pytest.approx(2.8)
     assert mixture.variance == pytest.approx(2.8 + 0.24 * 9)
+
+
+def test_logarithms_of_gamma_distributions():
+    p, q = (jd.Transformed(jd.Gamma(2.5, rate), jd.Log()) for rate in (1.0, 1.5))
+    x = np.linspace(-5.0, 2.0, 8)
+    want = scipy.stats.loggamma.logpdf(x, 2.5)
+    np.testing.assert_allclose(p.log_prob(x), want, rtol=1e-12)
+    assert jd.kl(p, q) == jd.kl(p.base, q.base) and p.support == (-np.inf, np.inf)
 
 
 def test_closed_forms_that_hold_for_equal_counts_only():

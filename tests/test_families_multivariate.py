@@ -38,6 +38,8 @@ def in_scipy(d):
             return scipy.stats.multivariate_normal(np.asarray(d.loc), covariance)
         case jd.Multinomial():
             return scipy.stats.multinomial(int(d.total_count), np.asarray(d.probs))
+        case jd.VonMisesFisher():
+            return scipy.stats.vonmises_fisher(np.asarray(d.loc), float(d.concentration))
     return None
 
 
@@ -65,6 +67,8 @@ def test_densities_and_draws(family):
     if isinstance(d, jd.Multinomial | jd.Shifted | jd.Transformed):
         return
     assert abs(log_prob.mean() + jd.entropy(d)) < 5 * log_prob.std() / 4000**0.5
+    if isinstance(d, jd.PowerSpherical):  # which SciPy has not: `tests/test_spherical.py`
+        return
     assert reference is not None
     if not isinstance(d, jd.InverseWishart):  # whose entropy SciPy has wrong for D > 1
         assert float(jd.entropy(d)) == pytest.approx(float(reference.entropy()), rel=1e-8)

@@ -31,7 +31,8 @@ def unconstrain(family: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
         `free`, the family with each constrained field replaced by its free coordinates (None where
         it is `"fixed"`): $\log x$ of a positive field; the logarithms of the diagonal and the
         entries below it, row by row, of a Cholesky factor; $\log(p_k / p_K)$, $k < K$, of a point
-        of the simplex; $z_k - z_K$ of logits; $\log p/(1 - p)$ of a field in the unit interval. The
+        of the simplex; $z_k - z_K$ of logits; $\log p/(1 - p)$ of a field in the unit interval; the
+        stereographic projection of a direction, from the pole that is farther. The
         dimension is minimal, so that a Hessian in these coordinates is regular at an isolated
         optimum. And `rebuild`, with
         `rebuild(free) == family` to the bit (a covariance matrix: to rounding); it jits, vmaps and
@@ -199,6 +200,20 @@ def _unit_rebuild(u: Array, x0: Array, u0: Array) -> Array:
     return jnp.where(move > 0, x0 / (x0 + (1 - x0) * shrink), below)
 
 
+def _sphere_free(x: Array) -> Array:
+    return x[..., :-1] / (1 + abs(x[..., -1:]))
+
+
+def _sphere_rebuild(u: Array, x0: Array, u0: Array) -> Array:
+    side = jnp.where(x0[..., -1:] < 0, -1.0, 1.0).astype(x0.dtype)
+
+    def point(u: Array) -> Array:
+        square = jnp.sum(u * u, -1, keepdims=True)
+        return jnp.concatenate([2 * u, side * (1 - square)], -1) / (1 + square)
+
+    return x0 + (point(u) - point(u0))
+
+
 _COORDINATES = {
     "real": Coordinates(lambda x: x, lambda u, x0, u0: u),
     "positive": Coordinates(jnp.log, lambda u, x0, u0: x0 * jnp.exp(u - u0)),
@@ -206,5 +221,6 @@ _COORDINATES = {
     "positive_definite": Coordinates(_covariance_free, _covariance_rebuild),
     "unit_interval": Coordinates(_unit_free, _unit_rebuild),
     "simplex": Coordinates(_log_ratios, _simplex_rebuild),
+    "sphere": Coordinates(_sphere_free, _sphere_rebuild),
     "logits": Coordinates(_differences, _logits_rebuild),
 }

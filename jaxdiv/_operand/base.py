@@ -18,8 +18,8 @@ def field(*, constraint: str = "real", event_ndim: int = 0, **kwargs: Any) -> An
     Args:
         event_ndim: how many of its last axes belong to one outcome; those before are batch axes.
         constraint: one of `"real"`, `"positive"`, `"cholesky"`, `"positive_definite"`, `"simplex"`,
-            `"unit_interval"`, `"logits"` (defined up to an additive constant), `"fixed"` (not a
-            parameter).
+            `"unit_interval"`, `"sphere"`, `"logits"` (defined up to an additive constant),
+            `"fixed"` (not a parameter).
         **kwargs: as for `equinox.field`.
     """
     return eqx.field(metadata={"constraint": constraint, "event_ndim": event_ndim}, **kwargs)

@@ -313,11 +313,15 @@ def dirichlet_kl(alpha: Array, beta: Array) -> Array:
     return _between_means(alpha, beta) + _between_shapes(alpha, beta)
 
 
+def beta_kl(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """From Beta(a, b) to Beta(c, d)."""
+    return dirichlet_kl(jnp.stack([a, b]), jnp.stack([c, d]))
+
+
 @rule(KL, Beta, Beta)
 def _(functional, p, q):
     fields = p.concentration1, p.concentration0, q.concentration1, q.concentration0
-    a, b, c, d = jnp.broadcast_arrays(*floating(*fields))
-    return dirichlet_kl(jnp.stack([a, b]), jnp.stack([c, d]))
+    return beta_kl(*jnp.broadcast_arrays(*floating(*fields)))
 
 
 @rule(KL, Dirichlet, Dirichlet)

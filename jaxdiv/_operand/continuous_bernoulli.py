@@ -4,21 +4,21 @@ With $\eta$ the logit its normaliser is $A(\eta) = \log((e^\eta - 1)/\eta)$, who
 means over (0, 1) of terms that are not negative.
 """
 
-import functools
+import math
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._special import expm1, itakura_saito, log_ratio, psi
-from .._special.base import log1p
+from .._special.base import horner, log1p
+from .._special.legendre import gauss_legendre
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily
-from .statistics import Exp
+from .statistics import Distance, Exp
 from .univariate import AbstractContinuous, Shifted, on_unit_interval, uniform
 
 
@@ -134,23 +134,9 @@ def _by_size(size: Array) -> tuple[Array, Array, Array]:
     return low, jnp.where(low, size, 1.0), jnp.where(low, 1.0, size)
 
 
-@functools.cache
-def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """On [-1, 1], with the digits that an extended precision gives, where there is one."""
-    x = np.polynomial.legendre.leggauss(count)[0].astype(np.longdouble)
-    slope = x
-    for _ in range(2):
-        before, value = np.ones_like(x), x
-        for n in range(1, count):
-            before, value = value, ((2 * n + 1) * x * value - n * before) / (n + 1)
-        slope = count * (before - x * value) / (1 - x * x)
-        x = x - value / slope
-    return x.astype(float), (2 / ((1 - x * x) * slope * slope)).astype(float)
-
-
 def _nodes(eta: Array) -> tuple[Array, Array]:
     r"""Points of (0, 1), and weights by $e^{-\eta x}$, on a new first axis."""
-    x, w = _gauss_legendre(48 if eta.dtype == jnp.float64 else 28)
+    x, w = gauss_legendre(48 if eta.dtype == jnp.float64 else 28)
     shape = (-1, *(1,) * eta.ndim)
     x, w = (jnp.asarray((0.5 * v).reshape(shape), eta.dtype) for v in (1 + x, w))
     return x, w * jnp.exp(-eta * x)
@@ -209,3 +195,19 @@ def _(statistic, p):
     whole = eta + t
     log_ratio_of_masses = log_mass_by_size(abs(whole)) - log_mass_by_size(abs(eta))
     return jnp.exp(jnp.maximum(whole, 0.0) - jnp.maximum(eta, 0.0) + log_ratio_of_masses)
+
+
+@rule(Distance, ContinuousBernoulli)
+def _(statistic, p):
+    """Twice the integral of the distribution function up to the point, and what that leaves."""
+    eta, m = floating(p.eta(), statistic.point)
+    size, mean = abs(eta), p.mean
+    inside = jnp.clip(jnp.where(eta > 0, 1 - m, m), 0.0, 1.0)  # from the end it is drawn to
+    low = jnp.where(eta > 0, 1 - mean, mean)
+    # psi(s x) / s (1 - exp(-s)), where s is small by the series of both without their powers.
+    near = size < 1
+    small, y = jnp.where(near, size, 0.0), jnp.where(near, 1.0, size)
+    tops, bottoms = ([(-1) ** k / math.factorial(k + n) for k in range(18)] for n in (2, 1))
+    close = inside**2 * horner(small * inside, tops) / horner(small, bottoms)
+    within = low - inside + 2 * jnp.where(near, close, psi(y * inside) / (-expm1(-y) * y))
+    return jnp.where((m > 0) & (m < 1), within, abs(m - mean))

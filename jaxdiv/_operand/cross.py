@@ -32,6 +32,7 @@ from .normal import Normal
 from .pareto import Pareto
 from .statistics import Distance, Exp, Log, Log1m, Power, SquaredLog, mean_of
 from .support import infinity, is_covered, same_outcomes
+from .truncated_normal import TruncatedNormal, mean_surprisal
 from .uniform import Uniform
 
 Expectation = Callable[[Any, Any], Array | None]
@@ -79,6 +80,11 @@ def _(p, q):
     z = (mean - loc) / scale
     square = z * z + variance / scale / scale
     return 0.5 * square + jnp.log(scale) + 0.5 * math.log(2 * math.pi)
+
+
+@against(TruncatedNormal)
+def _(p, q):
+    return mean_surprisal(q, p.mean, p.variance)
 
 
 @against(HalfNormal)

@@ -8,13 +8,15 @@ from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
 from .._functional.entropies import CrossEntropy
+from .._functional.kl import KL
 from .base import AbstractDistribution, AbstractOperand, Check, field, is_prefix_leaf, widen
 
 
 class PointMass(AbstractOperand):
     r"""All mass at `x`: the observed value in regression.
 
-    `cross_entropy(PointMass(y), model)` is the negative log-likelihood $-\log q(y)$, per example.
+    `cross_entropy(PointMass(y), model)` is the negative log-likelihood $-\log q(y)$, per example;
+    so is `kl`, of a model of whole numbers. From a density a point mass has no KL divergence.
 
     Args:
         x: `[*batch, *event]` of the model that it meets.
@@ -92,6 +94,15 @@ def samples(x: Any, *, axis: int = 0, log_weights: Any = None) -> Samples:
 
 @rule(CrossEntropy, PointMass, AbstractDistribution)
 def _(functional, p, q):
+    _check_event("PointMass", jnp.shape(p.x), q)
+    return -q.log_prob(widen(p.x))
+
+
+@rule(KL, PointMass, AbstractDistribution)
+def _(functional, p, q):
+    """Over whole numbers a point mass has entropy 0; beside a density it has none."""
+    if not q.integer:
+        return None
     _check_event("PointMass", jnp.shape(p.x), q)
     return -q.log_prob(widen(p.x))
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
+from jax.scipy.special import gammainc
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
@@ -22,7 +23,7 @@ from .._special import (
 )
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily, differences
-from .statistics import Exp, Log, Power
+from .statistics import Distance, Exp, Log, Power
 from .univariate import AbstractContinuous, Shifted, inside_support, on_half_line
 
 
@@ -138,6 +139,15 @@ def _(statistic, p):
     finite = a + k > 0
     log_ratio = log_gamma(jnp.where(finite, a + k, 1.0)) - log_gamma(a)
     return jnp.where(finite, jnp.exp(log_ratio - k * jnp.log(b)), jnp.inf)
+
+
+@rule(Distance, Gamma)
+def _(statistic, p):
+    """By the distribution functions of this one and of that with one more in shape."""
+    a, b, m = floating(p.concentration, p.rate, statistic.point)
+    y = b * jnp.where(m > 0, m, 1.0)
+    value = m * (2 * gammainc(a, y) - 1) + a / b * (1 - 2 * gammainc(a + 1, y))
+    return jnp.where(m > 0, value, a / b - m)
 
 
 class InverseGamma(AbstractContinuous, AbstractExponentialFamily):

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
+from jax.scipy.special import exp1
 from jaxtyping import Array, Float
 
 from .._estimator.rules import rule
@@ -16,7 +17,7 @@ from .._special import expm1, gamma_bregman, log_gamma, log_ratio, psi
 from .agree import only_where_equal
 from .base import field, floating
 from .exponential import of_rates
-from .statistics import Exp, Log, Power
+from .statistics import Distance, Exp, Log, Power
 from .univariate import (
     AbstractContinuous,
     AbstractLocationScale,
@@ -187,6 +188,17 @@ def _(statistic, p):
     finite = t * scale < 1
     value = jnp.exp(t * loc + log_gamma(1 - jnp.where(finite, t * scale, 0.0)))
     return jnp.where(finite, value, jnp.inf)
+
+
+@rule(Distance, Gumbel)
+def _(statistic, p):
+    """The distribution function has the exponential integral for its own."""
+    loc, scale, m = floating(p.loc, p.scale, statistic.point)
+    z = (m - loc) / scale
+    high, low = z > 20, z < -6  # at a number that is next to nothing, or at a large one
+    below = exp1(jnp.exp(-jnp.where(high | low, 0.0, z)))
+    below = jnp.where(high, z - _EULER, jnp.where(low, 0.0, below))
+    return scale * (_EULER - z + 2 * below)
 
 
 @rule(Log, Weibull)

@@ -12,10 +12,10 @@ from .._functional.chernoff import ChernoffInformation, largest_exponent
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi, is_static
-from .._special import itakura_saito, log_ratio
+from .._special import expm1, itakura_saito, log_ratio
 from .base import Pieces, field, floating
 from .exponential import renyi_of_rates
-from .statistics import Log, Power
+from .statistics import Distance, Log, Power
 from .univariate import AbstractContinuous, Shifted
 
 
@@ -131,3 +131,14 @@ def _(statistic, p):
     finite = k < a
     value = scale**k * a / jnp.where(finite, a - k, 1.0)
     return jnp.where(finite, value, jnp.inf)
+
+
+@rule(Distance, Pareto)
+def _(statistic, p):
+    """Twice the integral of the distribution function up to the point, and what that leaves."""
+    scale, a, m = floating(p.scale, p.concentration, statistic.point)
+    finite, above = a > 1, m > scale
+    rest = jnp.where(finite, a - 1, 1.0)
+    log_m = jnp.log(jnp.where(above, m / scale, 1.0))
+    below = jnp.where(above, m - scale, 0.0) + scale * expm1(-rest * log_m) / rest
+    return jnp.where(finite, scale * (1 + 1 / rest) - m + 2 * below, jnp.inf)

@@ -64,6 +64,34 @@ class Exp(AbstractBijection):
         return jnp.exp(x)
 
 
+class Log(AbstractBijection):
+    r"""$\log x$, of the positive numbers: for the logarithm of a number of the given distribution.
+
+    Draws are the logarithms of the base's, which underflow where nearly all of it is at zero.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> p, q = (jd.Transformed(jd.Gamma(2.0, b), jd.Log()) for b in (1.0, 2.0))
+        >>> print(f"{jd.kl(p, q):.6f}")
+        0.613706
+    """
+
+    @property
+    def domain(self):
+        return 0.0, math.inf
+
+    def forward(self, x):
+        return jnp.log(x)
+
+    def inverse(self, y):
+        return jnp.exp(y), -y  # whose slope is one over it
+
+    def image(self, x):
+        if isinstance(x, (int, float)):
+            return math.log(x) if x > 0 else -math.inf
+        return jnp.log(x)
+
+
 class Sigmoid(AbstractBijection):
     """$1/(1 + e^{-x})$: for the distribution of a number whose logit has the given one.
 
@@ -125,7 +153,7 @@ class Transformed(AbstractWrapper):
 
     Args:
         base: the distribution of $X$, a number.
-        bijection: $f$: `Exp()`, `Sigmoid()` or `Softplus()`.
+        bijection: $f$: `Exp()`, `Log()`, `Sigmoid()` or `Softplus()`.
 
     Mean and variance are integrals that are not known here, and raise.
 
