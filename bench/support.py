@@ -25,7 +25,8 @@ from tests.registry import FORMS, FUNCTIONALS, OF_ONE, simplex
 Pair = tuple[Any, Any]
 PAGE = Path(__file__).with_name("SUPPORT.md")
 NONE, CLOSED = "–", jd.Exact()
-# In the order in which they are tried. Bounds will stand between the first two.
+BOUNDED = " (bounds)"
+# In the order in which they are tried.
 WAYS = {
     "exact": CLOSED,
     "quadrature": jd.Quadrature(),
@@ -81,7 +82,7 @@ def answers(functional: Any, operands: tuple[Any, ...], by: Any) -> bool:
 
 
 def ways(of: dict[str, Any], members: dict[str, Pair]) -> dict[tuple[str, str], str]:
-    """The first way to each functional of each family.
+    """The first way to each functional of each family, and whether it has bounds.
 
     An estimator sees of a functional what it is of any two densities, and of a family what it is
     for any functional: it is asked once for each of both.
@@ -96,7 +97,8 @@ def ways(of: dict[str, Any], members: dict[str, Pair]) -> dict[tuple[str, str], 
             for w in () if found else numeric:
                 if fits[w, label] and serves(w) and (every or answers(f, pair, WAYS[w])):
                     found.append(w)
-            table[name, label] = found[0] if found else NONE
+            bounded = "exact" not in found and answers(f, pair, jd.LowerBound())
+            table[name, label] = (found[0] if found else NONE) + BOUNDED * bounded
     return table
 
 
@@ -156,6 +158,7 @@ as the row says. The first way that there is stands for all after it:
 - `quadrature`: `estimator=Quadrature()`.
 - `draws`: `estimator=MonteCarlo(n)` or `FixedDraws(n)`, with `gradient=Score()` where draws have
   no pathwise gradient.
+- `(bounds)`: also `estimator=LowerBound()` and `UpperBound()`.
 - `{NONE}`: not defined, or not known.
 
 Closed forms of `Binomial`, `NegativeBinomial`, `Multinomial` and `Kumaraswamy` hold where the
