@@ -33,6 +33,11 @@ NAMES = {
     "_TransformedDistribution": "Transformed",
     "SphericalUniform": "VonMisesFisher",  # of concentration zero
     "_BaseDeterministic": "PointMass",
+    "_JointDistributionSequential": "Product of parts",
+    "_Blockwise": "Product of parts",
+    "OrderedLogistic": "Categorical",
+    "StoppingRatioLogistic": "Categorical",
+    "ProbitBernoulli": "Bernoulli",
     "Distribution": "Poisson",  # beside a point mass: whatever has masses
 }
 # Classes of theirs that stand for how something is done, not for a distribution.
@@ -51,6 +56,7 @@ def members() -> dict[str, Any]:
         "Normal": jd.Normal(0.3, 1.2),
         "MultivariateNormal": jd.MultivariateNormal(jnp.zeros(3), tril(rng, 3)),
         "Product of normals": jd.Independent(jd.Normal(jnp.zeros(3), 1.0), 1),
+        "Product of parts": jd.Product({"a": jd.Normal(0.3, 1.2), "b": jd.Gamma(2.0, 1.0)}),
         "ExpGamma": jd.Transformed(jd.Gamma(2.0, 1.0), jd.Log()),
         "ExpInverseGamma": jd.Transformed(jd.InverseGamma(2.0, 1.0), jd.Log()),
     }

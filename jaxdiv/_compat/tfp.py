@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+from jax.scipy.special import log_ndtr
 
 from .._operand.bernoulli import Bernoulli
 from .._operand.beta import Beta, Dirichlet
@@ -24,15 +25,20 @@ from .._operand.log_normal import LogitNormal, LogNormal
 from .._operand.logistic import Logistic
 from .._operand.low_rank_normal import LowRankMultivariateNormal
 from .._operand.matrix_normal import MatrixNormal
+from .._operand.moyal import Moyal
 from .._operand.multinomial import Multinomial
 from .._operand.multivariate_normal import MultivariateNormal
 from .._operand.multivariate_student_t import MultivariateStudentT
 from .._operand.normal import Normal
 from .._operand.pareto import Pareto
 from .._operand.poisson import Poisson
-from .._operand.transformed import AbstractBijection, Exp, Sigmoid, Softplus
+from .._operand.power_spherical import PowerSpherical
+from .._operand.product import Product
+from .._operand.tags import log_probs
+from .._operand.transformed import AbstractBijection, Exp, Log, Sigmoid, Softplus, Transformed
 from .._operand.uniform import Uniform
 from .._operand.von_mises import VonMises
+from .._operand.von_mises_fisher import VonMisesFisher
 from .._operand.wishart import Wishart
 from .build import (
     Affine,
@@ -91,6 +97,12 @@ def _sample(d: Any) -> Any:
     return independent(expand(base, copies), len(copies))
 
 
+def _product(names: Any, parts: Any) -> Product | None:
+    """Of parts none of which is made from another."""
+    found = {name: None if callable(d) else known(d) for name, d in zip(names, parts, strict=True)}
+    return None if any(part is None for part in found.values()) else Product(found)
+
+
 def _no_distribution(d: Any) -> Any:
     raise TypeError(
         f"{type(d).__name__} has a log-probability that is no distribution's, so that nothing can "
@@ -132,6 +144,10 @@ _FAMILIES: Families = {
     "Deterministic": lambda d: PointMass(d.loc),
     "Dirichlet": lambda d: Dirichlet(d.concentration),
     "Exponential": lambda d: Exponential(d.rate),
+    "ExpGamma": lambda d: Transformed(Gamma(d.concentration, _rate(d)), Log()),
+    "ExpInverseGamma": lambda d: Transformed(
+        InverseGamma(d.concentration, jnp.exp(d.log_scale) if d.scale is None else d.scale), Log()
+    ),
     "FlatDirichlet": lambda d: Dirichlet(d.concentration),
     "Gamma": lambda d: Gamma(d.concentration, _rate(d)),
     "Geometric": lambda d: Geometric(probability(d.probs, d.logits)),
@@ -142,6 +158,10 @@ _FAMILIES: Families = {
     ),
     "InverseGamma": lambda d: InverseGamma(d.concentration, d.scale),
     "InverseGaussian": lambda d: InverseGaussian(d.loc, d.concentration),
+    "JointDistributionNamed": lambda d: (
+        _product(d.model, d.model.values()) if isinstance(d.model, dict) else None
+    ),
+    "JointDistributionSequential": lambda d: _product(d._flat_resolve_names(), d.model),
     "Kumaraswamy": lambda d: Kumaraswamy(d.concentration1, d.concentration0),
     "Laplace": lambda d: Laplace(d.loc, d.scale),
     "LogNormal": lambda d: LogNormal(d.loc, d.scale),
@@ -155,6 +175,7 @@ _FAMILIES: Families = {
     "MixtureSameFamily": lambda d: mixture(
         known(d.mixture_distribution), known(d.components_distribution)
     ),
+    "Moyal": lambda d: Moyal(d.loc, d.scale),
     # Its `probs` is that of what is counted.
     "NegativeBinomial": lambda d: NegativeBinomial(d.total_count, failure(d.probs, d.logits)),
     "Multinomial": lambda d: Multinomial(d.total_count, simplex(d.probs, d.logits)),
@@ -169,14 +190,26 @@ _FAMILIES: Families = {
     ),
     "Normal": lambda d: Normal(d.loc, d.scale),
     "OneHotCategorical": lambda d: classes(d.probs, d.logits),
+    "OrderedLogistic": lambda d: log_probs(d.categorical_log_probs()),
     "Pareto": lambda d: Pareto(d.scale, d.concentration),
     "Poisson": lambda d: Poisson(_rate(d)),
+    "PowerSpherical": lambda d: PowerSpherical(d.mean_direction, d.concentration),
+    "ProbitBernoulli": lambda d: (
+        Bernoulli(probs=d.probs)
+        if d.probits is None
+        else Bernoulli(logits=log_ndtr(d.probits) - log_ndtr(-d.probits))
+    ),
     "Sample": _sample,
+    "SphericalUniform": lambda d: VonMisesFisher(
+        jnp.broadcast_to(jnp.eye(1, d.dimension)[0], (*d.batch_shape, d.dimension)), 0.0
+    ),
+    "StoppingRatioLogistic": lambda d: log_probs(d.categorical_log_probs()),
     "StudentT": lambda d: StudentT(d.df, d.loc, d.scale),
     "TransformedDistribution": lambda d: transformed(known(d.distribution), steps(d.bijector)),
     "Uniform": lambda d: Uniform(d.low, d.high),
     "VectorDeterministic": lambda d: PointMass(d.loc),
     "VonMises": lambda d: VonMises(d.loc, d.concentration),
+    "VonMisesFisher": lambda d: VonMisesFisher(d.mean_direction, d.concentration),
     "Weibull": lambda d: Weibull(d.scale, d.concentration),
     "WishartLinearOperator": lambda d: (
         None if d.input_output_cholesky else Wishart(d.df, _tril(d.scale))

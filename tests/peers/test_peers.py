@@ -57,6 +57,8 @@ def _points(d):
     shape = (*d.batch_shape, *d.event_shape)
     if isinstance(d, jd.Wishart | jd.InverseWishart):
         at = jnp.array([[[1.2, 0.3], [0.3, 0.8]], [[0.5, -0.4], [-0.4, 2.0]]])
+    elif isinstance(d, jd.VonMisesFisher | jd.PowerSpherical):
+        at = jnp.array([[0.6, 0.0, -0.8], [0.48, 0.6, 0.64]])
     elif isinstance(d, jd.Dirichlet):
         at = jnp.array([[0.3, 0.3, 0.4], [0.1, 0.2, 0.7]])
     elif isinstance(d, jd.Multinomial):
@@ -80,7 +82,7 @@ def _compare(theirs, ours):
     """Pairs of what must be equal, by either."""
     if isinstance(ours, jd.PointMass):
         return [(theirs.mean, ours.x)]
-    if isinstance(ours, jd.Bernoulli) or type(ours).__name__ in ("Logits", "Probs"):
+    if isinstance(ours, jd.Bernoulli) or type(ours).__name__ in ("Logits", "LogProbs", "Probs"):
         n = ours.num_outcomes
         x = jnp.arange(n).reshape(n, *(1,) * len(ours.batch_shape))
         x = jnp.broadcast_to(x, (n, *ours.batch_shape))
@@ -204,6 +206,16 @@ def test_fit_to_a_target_of_no_family():
     assert abs(found.distribution.scale - 1) < 0.1
     with pytest.raises(TypeError, match="of no family here"):
         jd.fit(jd.reverse_kl(jd.Normal(0.0, 1.0)), nd.HalfCauchy(1.0))
+
+
+def test_joint_distributions_of_independent_parts():
+    def joints(rate):
+        parts = {"a": tfd.Normal(0.0, 1.0), "b": tfd.Gamma(2.0, rate)}
+        return tfd.JointDistributionNamed(parts), tfd.JointDistributionSequential([*parts.values()])
+
+    for p, q in zip(joints(1.0), joints(3.0), strict=True):
+        want = tfd.kl_divergence(tfd.Gamma(2.0, 1.0), tfd.Gamma(2.0, 3.0))
+        np.testing.assert_allclose(jd.kl(p, q), want, rtol=1e-9)
 
 
 def test_what_cannot_be_an_operand():
