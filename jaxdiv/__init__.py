@@ -100,6 +100,7 @@ from ._operand.continuous_bernoulli import ContinuousBernoulli as ContinuousBern
 from ._operand.empirical import PointMass as PointMass
 from ._operand.empirical import samples as samples
 from ._operand.exponential import Exponential as Exponential
+from ._operand.exponential_family import AbstractExponentialFamily as AbstractExponentialFamily
 from ._operand.gamma import Gamma as Gamma
 from ._operand.gamma import InverseGamma as InverseGamma
 from ._operand.geometric import Geometric as Geometric

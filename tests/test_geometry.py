@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxdiv as jd
 
-from .parametric import tril
+from .parametric import MULTIVARIATE, PARAMETRIC, tril
 
 # f''(1), or what stands for it.
 MULTIPLES = [
@@ -131,3 +131,44 @@ def test_of_estimates_and_of_fields_that_are_not_parameters():
     counts = jd.fisher_vector_product(jd.KL(), jd.Binomial(7, 0.4), jd.Binomial(7, 1.0))
     assert counts.total_count is None
     assert float(counts.probs) == pytest.approx(7 / 0.24, rel=1e-12)
+
+
+def exponential_families():
+    """Two members of each."""
+    rng = np.random.default_rng(0)
+    for family in PARAMETRIC:
+        yield tuple(family.make(*map(jnp.asarray, fields)) for fields in family.moderate)
+    for family in MULTIVARIATE:
+        yield family.make(rng), family.make(rng)
+
+
+def test_dual_coordinates():
+    r"""$\nabla_\eta \log p(x) = T(x) - \nabla A$, and of KL in Q's coordinates their difference."""
+    pairs = [d for d in exponential_families() if isinstance(d[0], jd.AbstractExponentialFamily)]
+    assert len(pairs) >= 16
+
+    @jax.jit
+    def sides(pairs):
+        found = []
+        for p, q in pairs:
+            x = (
+                jnp.floor(p.mean)
+                if p.integer
+                else p.loc
+                if "Fisher" in type(p).__name__
+                else p.mean
+            )
+            score = jax.grad(lambda eta, p=p, x=x: p.from_natural(eta).log_prob(x))(p.natural())
+            slope = jax.grad(lambda eta, p=p, q=q: jd.kl(p, q.from_natural(eta)))(q.natural())
+            means = p.expectation(), q.expectation()
+            gaps = [a - b for a, b in zip(p.statistic(x), means[0], strict=True)]
+            moves = [b - a for a, b in zip(*means, strict=True)]
+            found.append(((score, tuple(gaps)), (slope, tuple(moves))))
+        return found
+
+    for (p, _), identities in zip(pairs, sides(pairs), strict=True):
+        for got, want in identities:
+            for a, b in zip(got, want, strict=True):
+                if b.ndim == 2:  # of what is symmetric
+                    a = (a + a.T) / 2
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10, err_msg=type(p).__name__)

@@ -84,6 +84,13 @@ class Beta(AbstractContinuous, AbstractExponentialFamily):
     def natural(self):
         return self.parameters()
 
+    def statistic(self, x):
+        return jnp.log(x), jnp.log1p(-x)
+
+    def expectation(self):
+        a, b = self.parameters()
+        return -digamma_difference(a + b, a, b), -digamma_difference(a + b, b, a)
+
     def from_natural(self, natural):
         return Beta(*natural)
 
@@ -175,6 +182,13 @@ class Dirichlet(AbstractExponentialFamily):
 
     def natural(self):
         return floating(self.concentration)
+
+    def statistic(self, x):
+        return (jnp.log(x),)
+
+    def expectation(self):
+        alpha = jnp.moveaxis(*floating(self.concentration), -1, 0)
+        return (jnp.moveaxis(-digamma_difference(jnp.sum(alpha, 0), alpha, _others(alpha)), 0, -1),)
 
     def from_natural(self, natural):
         return Dirichlet(*natural)

@@ -69,6 +69,12 @@ class Chi2(AbstractContinuous, AbstractExponentialFamily):
     def natural(self):
         return self.parameters()
 
+    def statistic(self, x):
+        return (0.5 * jnp.log(x),)
+
+    def expectation(self):
+        return (0.5 * mean_of(Log(), self),)
+
     def from_natural(self, natural):
         return Chi2(*natural)
 
@@ -132,6 +138,12 @@ class Chi(AbstractContinuous, AbstractExponentialFamily):
 
     def natural(self):
         return self.parameters()
+
+    def statistic(self, x):
+        return (jnp.log(x),)
+
+    def expectation(self):
+        return (0.5 * (digamma(0.5 * self.parameters()[0]) + math.log(2.0)),)
 
     def from_natural(self, natural):
         return Chi(*natural)

@@ -102,6 +102,12 @@ class ContinuousBernoulli(AbstractContinuous, AbstractExponentialFamily):
     def natural(self):
         return (self.eta(),)
 
+    def statistic(self, x):
+        return (x,)
+
+    def expectation(self):
+        return (self.mean,)
+
     def from_natural(self, natural):
         return ContinuousBernoulli(logits=natural[0])
 

@@ -63,6 +63,12 @@ class Exponential(AbstractContinuous, AbstractExponentialFamily):
     def natural(self):
         return self.parameters()
 
+    def statistic(self, x):
+        return (-x,)
+
+    def expectation(self):
+        return (-self.mean,)
+
     def from_natural(self, natural):
         return Exponential(*natural)
 

@@ -27,11 +27,33 @@ Natural = tuple[Array, ...]
 
 
 class AbstractExponentialFamily(AbstractDistribution):
-    r"""A family with natural parameters $\eta$, over a support that does not depend on them."""
+    r"""A family with natural parameters $\eta$, over a support that does not depend on them.
+
+    `natural` and `expectation` are its dual coordinates, $\eta$ and $\nabla A(\eta)$; a KL
+    divergence is a Bregman divergence in either, and the Fisher information the Hessian of $A$
+    (Amari & Nagaoka 2000, sections 3.3 to 3.5).
+
+    Example:
+        >>> import jax, jaxdiv as jd
+        >>> p, q = jd.Gamma(3.0, 2.0), jd.Gamma(2.0, 1.0)
+        >>> slope = jax.grad(lambda eta: jd.kl(p, q.from_natural(eta)))(q.natural())
+        >>> for x, y, z in zip(slope, q.expectation(), p.expectation()):
+        ...     print(f"{x:.6f} {y - z:.6f}")
+        0.193147 0.193147
+        -0.500000 -0.500000
+    """
 
     @abc.abstractmethod
     def natural(self) -> Natural:
         r"""$\eta$: arrays with the batch axes first, and what axes they have of their own."""
+
+    @abc.abstractmethod
+    def statistic(self, x: Array) -> Natural:
+        r"""$T(x)$, the sufficient statistic, like $\eta$."""
+
+    @abc.abstractmethod
+    def expectation(self) -> Natural:
+        r"""$E[T(X)] = \nabla A(\eta)$."""
 
     @abc.abstractmethod
     def from_natural(self, natural: Natural) -> Self:

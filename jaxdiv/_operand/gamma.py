@@ -23,7 +23,7 @@ from .._special import (
 )
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily, differences
-from .statistics import Distance, Exp, Log, Power
+from .statistics import Distance, Exp, Log, Power, mean_of
 from .univariate import AbstractContinuous, Shifted, inside_support, on_half_line
 
 
@@ -76,6 +76,12 @@ class Gamma(AbstractContinuous, AbstractExponentialFamily):
 
     def natural(self):
         return self.parameters()
+
+    def statistic(self, x):
+        return jnp.log(x), -x
+
+    def expectation(self):
+        return mean_of(Log(), self), -self.mean
 
     def from_natural(self, natural):
         return Gamma(*natural)
@@ -202,6 +208,13 @@ class InverseGamma(AbstractContinuous, AbstractExponentialFamily):
 
     def natural(self):
         return self.parameters()
+
+    def statistic(self, x):
+        return -jnp.log(x), -1 / x
+
+    def expectation(self):
+        a, b = self.parameters()
+        return -mean_of(Log(), self), -a / b
 
     def from_natural(self, natural):
         return InverseGamma(*natural)

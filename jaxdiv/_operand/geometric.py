@@ -63,6 +63,12 @@ class Geometric(AbstractInteger, AbstractExponentialFamily):
     def natural(self):
         return (log1p(-self.parameters()[0]),)
 
+    def statistic(self, x):
+        return (x,)
+
+    def expectation(self):
+        return (self.mean,)
+
     def from_natural(self, natural):
         return Geometric(-expm1(natural[0]))
 

@@ -66,9 +66,15 @@ class HalfNormal(AbstractContinuous, AbstractExponentialFamily):
         (scale,) = self.parameters()
         return on_half_line(scale, scale)
 
-    def natural(self):  # minus it
+    def natural(self):
         (scale,) = self.parameters()
         return (0.5 / (scale * scale),)
+
+    def statistic(self, x):
+        return (-x * x,)
+
+    def expectation(self):
+        return (-(self.parameters()[0] ** 2),)
 
     def from_natural(self, natural):
         return HalfNormal(jax.lax.rsqrt(2 * natural[0]))

@@ -73,9 +73,16 @@ class InverseGaussian(AbstractContinuous, AbstractExponentialFamily):
         mode = loc / (1 + 1.5 * loc / shape)
         return on_half_line(mode, mode * jnp.sqrt(mode / shape), heavy_tails=True)
 
-    def natural(self):  # minus them
+    def natural(self):
         loc, shape = self.parameters()
         return 0.5 * shape / loc / loc, 0.5 * shape
+
+    def statistic(self, x):
+        return -x, -1 / x
+
+    def expectation(self):
+        loc, shape = self.parameters()
+        return -loc, -(1 / loc + 1 / shape)
 
     def from_natural(self, natural):
         return InverseGaussian(jnp.sqrt(natural[1] / natural[0]), 2 * natural[1])

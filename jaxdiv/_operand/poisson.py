@@ -58,6 +58,12 @@ class Poisson(AbstractInteger, AbstractExponentialFamily):
     def natural(self):
         return (jnp.log(*self.parameters()),)
 
+    def statistic(self, x):
+        return (x,)
+
+    def expectation(self):
+        return (self.mean,)
+
     def from_natural(self, natural):
         return Poisson(jnp.exp(natural[0]))
 

@@ -84,6 +84,14 @@ class VonMises(AbstractContinuous, AbstractExponentialFamily):
         loc, kappa = self.parameters()
         return kappa * jnp.cos(loc), kappa * jnp.sin(loc)
 
+    def statistic(self, x):
+        return jnp.cos(x), jnp.sin(x)
+
+    def expectation(self):
+        loc, kappa = self.parameters()
+        resultant = _resultant(kappa)
+        return resultant * jnp.cos(loc), resultant * jnp.sin(loc)
+
     def from_natural(self, natural):
         return VonMises(jnp.arctan2(natural[1], natural[0]), jnp.hypot(*natural))
 

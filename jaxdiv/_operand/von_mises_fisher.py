@@ -70,6 +70,12 @@ class VonMisesFisher(AbstractSpherical, AbstractExponentialFamily):
         loc, kappa = self.parameters()
         return (kappa[..., None] * loc,)
 
+    def statistic(self, x):
+        return (x,)
+
+    def expectation(self):
+        return (self.mean,)
+
     def from_natural(self, natural):
         square = jnp.sum(natural[0] ** 2, -1)
         none = square == 0

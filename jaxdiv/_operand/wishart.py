@@ -159,6 +159,13 @@ class Wishart(AbstractWishart):
         inverse = solve_lower(tril, jnp.eye(tril.shape[-1], dtype=tril.dtype))
         return 0.5 * df, 0.5 * (inverse.mT @ inverse)
 
+    def statistic(self, x):
+        return 2 * log_det_lower(jnp.linalg.cholesky(x)), -x
+
+    def expectation(self):
+        df, tril = self.parameters()
+        return _mean_log_det(df, tril.shape[-1]) + 2 * log_det_lower(tril), -self.mean
+
     def from_natural(self, natural):
         half, matrix = natural
         # Of 2P = U U^T with U upper triangular, by reversing the axes: V = U^-T U^-1.
@@ -233,6 +240,15 @@ class InverseWishart(AbstractWishart):
         df, tril = self.parameters()
         return 0.5 * df, 0.5 * (tril @ tril.mT)
 
+    def statistic(self, x):
+        return -2 * log_det_lower(jnp.linalg.cholesky(x)), -jnp.linalg.inv(x)
+
+    def expectation(self):
+        df, tril = self.parameters()
+        inverse = solve_lower(tril, jnp.eye(tril.shape[-1], dtype=tril.dtype))
+        log_det = _mean_log_det(df, tril.shape[-1]) - 2 * log_det_lower(tril)
+        return log_det, -df[..., None, None] * (inverse.mT @ inverse)
+
     def from_natural(self, natural):
         half, matrix = natural
         return InverseWishart(2 * half, jnp.linalg.cholesky(2 * matrix))
@@ -246,6 +262,11 @@ class InverseWishart(AbstractWishart):
         _, tril = self.parameters()
         inner = solve_lower(tril, natural)
         return 2 * solve_lower(tril, inner.mT)
+
+
+def _mean_log_det(df: Array, size: int) -> Array:
+    """Of the Wishart distribution of scale one."""
+    return jnp.sum(digamma(_halves(df, size)), -1) + size * math.log(2.0)
 
 
 def _difference_of_squares(root: Array, change: Array) -> Array:
