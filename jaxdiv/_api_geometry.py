@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ._api import evaluate
 from ._estimator.base import AbstractEstimator
 from ._functional.base import AbstractDivergence
-from ._operand.validation import check_operand
+from ._operand.convert import as_operand
 
 
 def fisher_vector_product(
@@ -66,7 +66,7 @@ def fisher_vector_product(
     def make(free: Any) -> Any:
         whole = eqx.combine(free, fixed)
         made = whole if operand is None else operand(whole)
-        check_operand("params" if operand is None else "operand(params)", made)
+        made = as_operand("params" if operand is None else "operand(params)", made)
         return eqx.partition(made, _is_parameter)
 
     made, push, rest = jax.linearize(make, free, has_aux=True)
