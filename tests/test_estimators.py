@@ -187,14 +187,16 @@ def test_draws_of_batches_that_broadcast():
     """Classes, and mixtures whose weights alone are batched."""
     rng = np.random.default_rng(0)
     p, q = (jd.logits(jnp.asarray(rng.normal(size=s))) for s in ((3, 1, 5), (4, 5)))
-    e = jd.estimate(jd.KL(), p, q, jd.FixedDraws(5000, gradient=jd.Score()))
+    draws = jd.FixedDraws(5000, gradient=jd.Score())
+    e = jax.jit(lambda p, q: jd.estimate(jd.KL(), p, q, draws))(p, q)
     want = jd.kl(p, q)
     assert e.value.shape == want.shape
     assert (abs(e.value - want) < 4.5 * e.standard_error).all()
     weights = jd.probs(jnp.array([[0.5, 0.5], [0.2, 0.8], [1.0, 0.0]]))
     p = jd.Mixture(weights, (jd.Normal(0.0, 1.0), jd.Normal(1.0, 2.0)))
     assert p.sample(jr.key(0), (4,)).shape == (4, 3)
-    want, e = (jd.estimate(jd.KL(), p, Q, by) for by in (jd.Quadrature(), jd.FixedDraws(20_000)))
+    ways = jd.Quadrature(), jd.FixedDraws(20_000)
+    want, e = jax.jit(lambda p: [jd.estimate(jd.KL(), p, Q, by) for by in ways])(p)
     assert (abs(e.value - want.value) < 4.5 * e.standard_error).all()
 
 
