@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ._api import evaluate
 from ._estimator.base import AbstractEstimator
+from ._fit.constraint import describe
 from ._functional.base import AbstractDivergence
 from ._operand.convert import as_operand
 
@@ -59,6 +60,9 @@ def fisher_vector_product(
             f"fisher_vector_product takes a divergence, got {type(functional).__name__}: another "
             "functional is not least where its operands are equal."
         )
+    if operand is None:
+        paths, treedef = jax.tree_util.tree_flatten_with_path(params)
+        params = treedef.unflatten(_as_number(*describe(params, path), x) for path, x in paths)
     free, fixed = eqx.partition(params, _is_parameter)
     free = jax.tree.map(jnp.asarray, free)
     tangent = _like(free, tangent)
@@ -80,8 +84,14 @@ def fisher_vector_product(
     return result
 
 
+def _as_number(name: str, constraint: str, x: Any) -> Any:
+    """Of a parameter given as a Python integer."""
+    is_count = constraint == "fixed" or isinstance(x, bool)
+    return float(x) if isinstance(x, int) and not is_count else x
+
+
 def _is_parameter(x: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+    return eqx.is_array_like(x) and jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
 def _like(free: Any, tangent: Any) -> Any:

@@ -17,6 +17,7 @@ from ._operand.base import Operand
 from ._operand.batch import map_batch_axis
 from ._operand.convert import as_operand
 from ._operand.discrete import AbstractDiscrete, Labels
+from ._operand.foreign import Foreign
 from ._operand.product import Product
 
 _TILE = 2**20  # outcomes of pairs that are in memory at a time
@@ -60,6 +61,11 @@ def pairwise(
     """
     ps, qs = as_operand("ps", ps), as_operand("qs", qs)
     for name, d in (("ps", ps), ("qs", qs)):
+        if isinstance(d, Foreign):
+            raise TypeError(
+                f"pairwise: {name} is a {d.name}, of no family here, and not to be taken apart: use "
+                "`jax.vmap` of `divergence` twice."
+            )
         if len(d.batch_shape) != 1:
             raise ValueError(
                 f"pairwise: {name} has batch shape {d.batch_shape}; it must have one axis. Over "

@@ -123,7 +123,7 @@ class LowerBound(AbstractEstimator):
         apart = _average(p, _component_lower(p, q[0]))
         # Of p alone it is a KL divergence, and no difference.
         value = apart if _size(p) == 1 else apart - within
-        return _bound(jnp.where(value > 0, value, 0.0), "lower")
+        return _bound(jnp.where(value < 0, 0.0, value), "lower")
 
     def refined(self):
         return self
@@ -229,7 +229,9 @@ def _between(functional: Any, p: Any, q: Any) -> Array:
 def _average(p: Any, values: Array) -> Array:
     """Over the components, of which those without weight count nothing."""
     weights = jnp.exp(_log_weights(p)).astype(values.dtype)
-    return jnp.sum(jnp.where(weights == 0, 0.0, weights * values), -1)
+    lost = values == jnp.inf
+    parts = jnp.where(lost, jnp.inf, weights * jnp.where(lost, 0.0, values))
+    return jnp.sum(jnp.where(weights == 0, 0.0, parts), -1)
 
 
 def _entropies(p: Any) -> Array:
@@ -283,7 +285,7 @@ def _variational(p: Any, q: Any, distances: Array, num_steps: int) -> Array:
     phi, psi = jnp.exp(log_p + of_p), jnp.exp(log_q + of_q)
     lost = (distances == jnp.inf) | (phi == 0)
     inside = bd0(phi, psi) + jnp.where(lost, 0.0, phi * jnp.where(lost, 0.0, distances))
-    covered = jnp.exp(_log_sum(of_p)) > 0.5  # some component of Q is at a finite distance
+    covered = jnp.any((fixed != jnp.inf) & (fixed_q != -jnp.inf), -1)  # at a finite distance
     infinite = jnp.any(~covered & (jnp.exp(log_p[..., 0]) > 0), -1)
     return jnp.where(infinite, jnp.inf, jnp.sum(inside, (-2, -1)))
 

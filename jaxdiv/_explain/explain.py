@@ -14,7 +14,7 @@ from .._functional.base import AbstractDecomposable, AbstractFunctional
 from .._functional.kl import KL
 from .._operand.align import align, check_batches
 from .._operand.convert import as_operands
-from .._operand.discrete import AbstractDiscrete
+from .._operand.discrete import AbstractDiscrete, Labels
 from .._operand.independent import Independent
 from .._operand.log_normal import AbstractNormalImage
 from .._operand.low_rank_normal import LowRankMultivariateNormal
@@ -22,7 +22,7 @@ from .._operand.product import Product
 from .._operand.tags import probs
 from .._operand.transformed import Transformed
 from .explanation import Explanation
-from .mismatch import mismatch_of, mismatch_of_pair
+from .mismatch import mismatch_of, mismatch_of_pair, with_batch
 from .normals import Terms, terms_of_normals
 
 _UNITS = {None: "nats", 2: "bits", 10: "hartleys", math.e: "nats"}
@@ -97,6 +97,7 @@ def explain(
         if found is None:
             raise NoDecompositionError(f"No decomposition of {title} is known.\n{_KNOWN}")
         terms, value, mismatch = found, exact(functional, p, q), mismatch_of(p, q)
+    mismatch = with_batch(mismatch, value.shape)
     terms = {name: _with_batch(term, value) for name, term in terms.items()}
     _check_names(names, value, terms)
     unit = _UNITS.get(base, f"log base {base}") if functional.logarithmic else ""
@@ -140,7 +141,7 @@ def _terms(functional: AbstractFunctional, p: Any, q: Any) -> Any:
 
 
 def _is_table(functional: AbstractFunctional, p: Any, q: Any) -> bool:
-    if not isinstance(functional, KL) or not isinstance(p, AbstractDiscrete):
+    if not isinstance(functional, KL) or not isinstance(p, AbstractDiscrete) or not p.normalized:
         return False
     return isinstance(q, Product) and all(
         isinstance(part, AbstractDiscrete) and part.num_outcomes is not None
@@ -161,10 +162,13 @@ def _of_table(p: AbstractDiscrete, q: Product) -> tuple[Terms, Any]:
     table = mass.reshape(*batch, *shape)
     marginals = [jnp.sum(table, [len(batch) + j for j in axes if j != i]) for i in axes]
     each = [exact(KL(), probs(m), part) for m, part in zip(marginals, parts, strict=True)]
-    terms = {
-        "marginal": jnp.stack(jnp.broadcast_arrays(*each), -1),
-        "dependence": exact(KL(), probs(mass), probs(_outer(marginals))),
-    }
+    marginal = jnp.stack(jnp.broadcast_arrays(*each), -1)
+    dependence = exact(KL(), probs(mass), probs(_outer(marginals)))
+    if isinstance(p, Labels):
+        padding = p.ignored()
+        marginal = jnp.where(padding[..., None], 0.0, marginal)
+        dependence = jnp.where(padding, 0.0, dependence)
+    terms = {"marginal": marginal, "dependence": dependence}
     return terms, mismatch_of_pair(align(p, probs(_outer([d.mass(None) for d in parts]))))
 
 

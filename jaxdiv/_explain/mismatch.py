@@ -12,6 +12,7 @@ from .._operand.align import align, check_batches
 from .._operand.base import AbstractDistribution, floating, greater, lesser
 from .._operand.convert import as_operands
 from .._operand.discrete import AbstractDiscrete
+from .._operand.foreign import Foreign
 from .._operand.product import Product
 from .._operand.support import same_outcomes
 
@@ -61,7 +62,9 @@ def support_mismatch(p: Any, q: Any) -> SupportMismatch | dict[str, Any] | None:
 
     Returns:
         A `SupportMismatch` with the batch axes of both, of arrays (it jits); for a product a dict
-        of them, with None for a part of observations, which have no support.
+        of them. None for observations, which have no support, and where it is not known: of another
+        library's distribution that is of no family here. That of a `Mixture` is taken from end to
+        end, without the gaps that it may have.
 
     Raises:
         TypeError: the operands have no outcomes in common.
@@ -88,6 +91,8 @@ def mismatch_of(p: Any, q: Any) -> SupportMismatch | dict[str, Any] | None:
     line = AbstractDistribution
     if not (isinstance(p, line) and isinstance(q, line) and same_outcomes(p, q)):
         raise TypeError(f"{type(p).__name__} and {type(q).__name__} have no outcomes in common.")
+    if isinstance(p, Foreign) or isinstance(q, Foreign):
+        return None
     check_batches(p, q)
     (low_p, high_p), (low_q, high_q) = p.support, q.support
     below = low_p, greater(low_p, lesser(high_p, low_q))
@@ -100,3 +105,18 @@ def mismatch_of(p: Any, q: Any) -> SupportMismatch | dict[str, Any] | None:
 def mismatch_of_pair(pair: Pair) -> SupportMismatch:
     """Of classes."""
     return SupportMismatch(pair.q_is_zero, jnp.where(pair.q_is_zero, pair.p, 0.0))
+
+
+def with_batch(mismatch: Any, batch: tuple[int, ...]) -> Any:
+    """With all of the batch axes, also those on which a part does not depend."""
+    if isinstance(mismatch, dict):
+        return {name: with_batch(part, batch) for name, part in mismatch.items()}
+    if mismatch is None:
+        return None
+
+    def spread(x: Array, own: int) -> Array:
+        return jnp.broadcast_to(x, (*batch, *x.shape[x.ndim - own :]))
+
+    if mismatch.intervals is not None:
+        return SupportMismatch(intervals=spread(mismatch.intervals, 2))
+    return SupportMismatch(spread(mismatch.outcomes, 1), spread(mismatch.mass, 1))

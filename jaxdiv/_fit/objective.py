@@ -14,7 +14,7 @@ from .._estimator.quadrature import Quadrature
 from .._functional.base import AbstractFunctional
 from .._functional.entropies import CrossEntropy
 from .._functional.kl import KL
-from .._operand.base import AbstractDistribution, AbstractOperand, Operand
+from .._operand.base import AbstractDistribution, AbstractOperand, Operand, pieces_of
 from .._operand.empirical import PointMass, Samples
 from .._operand.product import Product, converted
 
@@ -188,6 +188,6 @@ def _numeric(operands: tuple[Any, Any]) -> AbstractEstimator:
     densities = all(isinstance(d, AbstractDistribution) for d in operands)
     event = operands[0].event_shape
     low = densities and len(event) <= 1 and sum(event) <= 3
-    if low and any(d.pieces() is not None for d in operands):
+    if low and any(pieces_of(d) is not None for d in operands):
         return Quadrature()
     return FixedDraws(_FIXED_DRAWS)

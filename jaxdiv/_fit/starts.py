@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from .._operand.base import AbstractDistribution, AbstractOperand, widen
+from .._operand.base import AbstractDistribution, AbstractOperand, pieces_of, widen
 from .._operand.empirical import Samples
 from .constraint import map_named
 
@@ -89,7 +89,7 @@ class Jitter(eqx.Module):
             noise = (self.spread if constraint == "real" else self.log_spread) * noise
             if landscape is None:
                 return u + noise
-            if name == "loc":
+            if name == "loc" and constraint == "real":
                 centre = _lay(landscape.centres, family, x, index)
                 return centre + noise * _lay(landscape.spread[None], family, x, index)
             if name == "scale" and constraint == "positive":
@@ -111,7 +111,7 @@ def landscape_of(target: AbstractOperand) -> Landscape | None:
         values = values.reshape(len(values), -1)
         spread = _positive(jnp.std(values, 0), 1.0)
         return Landscape(values, jnp.broadcast_to(spread, values.shape), spread)
-    pieces = target.pieces() if isinstance(target, AbstractDistribution) else None
+    pieces = pieces_of(target)
     if pieces is None:
         return None
     centres, points = pieces.centres, pieces.points
@@ -135,7 +135,8 @@ def units(family: PyTree, free: PyTree, landscape: Landscape | None) -> PyTree:
     def unit(name: str, constraint: str, x: Array, u: Array) -> Array | None:
         if constraint == "fixed":
             return None
-        if landscape is None or not (name == "loc" or constraint in _SCALE_FACTORS):
+        is_place = name == "loc" and constraint == "real"
+        if landscape is None or not (is_place or constraint in _SCALE_FACTORS):
             return jnp.ones_like(u)
         spread = landscape.spread[None].astype(u.dtype)
         if name == "loc":

@@ -160,6 +160,16 @@ class Pieces(eqx.Module):
     open_tails: bool = eqx.field(static=True, default=False)
 
 
+def pieces_of(d: Any) -> Pieces | None:
+    """None also where quadrature has nothing to integrate: over integers, spheres and matrices."""
+    if not isinstance(d, AbstractDistribution):
+        return None
+    try:
+        return d.pieces()
+    except TypeError:
+        return None
+
+
 class AbstractComposite(AbstractOperand):
     """An operand made of others: it reduces a functional to theirs before any rule is tried."""
 

@@ -141,7 +141,7 @@ def _(functional, p, q):
 def _(functional, p, q):
     n, a = floating(p.total_count, p.probs)
     value = functional.integrate(align(Bernoulli(probs=jnp.where(n > 0, a, 0.0)), q))
-    return jnp.where(n > 1, jnp.inf, value)
+    return jnp.where((n > 1) & (a > 0), jnp.inf, value)
 
 
 @rule(KL, Geometric, NegativeBinomial)

@@ -141,7 +141,10 @@ def _renyi(path: _Path, p: Any, order: Array) -> Array:
     first = order * order * value_q
     second = order * jnp.where(near_p, (1 - order) * value_p, value_p / gap)
     first = jnp.where(near_q, first, value_q)
-    return jnp.where(exists, first + second, jnp.inf)
+    axes = [tuple(range(len(path.batch), jnp.ndim(x))) for x in path.delta]
+    # NaN, not infinite, where a parameter is.
+    lost = sum(0 * jnp.sum(x, own) for x, own in zip(path.delta, axes, strict=True))
+    return jnp.where(exists, first + second, jnp.where(jnp.isnan(lost), jnp.nan, jnp.inf))
 
 
 def _remainder(path: _Path, end: Array, order: Array, far: Array) -> tuple[Array, Array]:

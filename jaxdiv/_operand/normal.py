@@ -150,7 +150,7 @@ def _renyi(order: Any, loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Arra
     parts = log_mixture_gap(log_squares, safe_t, safe_s, order)
     z = (loc_p - loc_q) / scale_p
     shift = order * z * z / jnp.where(finite, mixed, 1.0)
-    return jnp.where(finite, 0.5 * (shift + parts), jnp.inf)
+    return jnp.where(finite, 0.5 * (shift + parts), jnp.where(jnp.isnan(mixed), mixed, jnp.inf))
 
 
 def _largest_ratio(loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:

@@ -69,7 +69,9 @@ class PowerSpherical(AbstractSpherical):
     def log_prob(self, x):
         loc, kappa = self.parameters()
         x, loc, kappa = floating(x, loc, kappa)
-        return kappa * log1p(-0.5 * squared_distance(x, loc)) - self.log_mass()
+        depth = jnp.minimum(0.5 * squared_distance(x, loc), 1.0)
+        flat = (kappa == 0) & (depth == 1)
+        return kappa * log1p(-jnp.where(flat, 0.0, depth)) - self.log_mass()
 
     def log_mass(self) -> Array:
         r"""$\log\int ((1 + \mu\cdot x)/2)^\kappa$ over the sphere."""

@@ -28,9 +28,13 @@ from .support import infinity, is_covered
 from .univariate import AbstractContinuous, uniform
 
 
-def _bound(x: Any) -> Any:
-    """None for a Python number that is infinite."""
-    return None if isinstance(x, float) and math.isinf(x) else x
+def _lower(x: Any) -> Any:
+    """None for a Python number that is no bound."""
+    return None if isinstance(x, float) and x == -math.inf else x
+
+
+def _upper(x: Any) -> Any:
+    return None if isinstance(x, float) and x == math.inf else x
 
 
 class TruncatedNormal(AbstractContinuous):
@@ -55,9 +59,15 @@ class TruncatedNormal(AbstractContinuous):
 
     loc: Float[Any, "..."] = field()
     scale: Float[Any, "..."] = field(constraint="positive")
-    low: Float[Any, "..."] | None = field(constraint="fixed", default=None, converter=_bound)
-    high: Float[Any, "..."] | None = field(constraint="fixed", default=None, converter=_bound)
+    low: Float[Any, "..."] | None = field(constraint="fixed", default=None, converter=_lower)
+    high: Float[Any, "..."] | None = field(constraint="fixed", default=None, converter=_upper)
     reparameterized: ClassVar[bool] = True
+
+    def __check_init__(self):
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if isinstance(low, float) and isinstance(high, float) and not low < high:
+            raise ValueError(f"TruncatedNormal: low must be less than high, got {low} and {high}.")
 
     def fields(self) -> tuple[Array, Array, Array, Array]:
         """All four, as arrays of one dtype and shape."""
@@ -270,7 +280,7 @@ def _sample(key: Any, loc: Array, scale: Array, low: Array, high: Array, shape: 
     # From the bound that is nearer, inwards.
     tilt = jnp.where(within, 1.0, jnp.where(a > 0, a, -b))
     width = (high - low) / scale
-    rate = 0.5 * (tilt + jnp.sqrt(tilt * tilt + 4))
+    rate = 0.5 * (tilt + jnp.hypot(tilt, 2.0))
     most = -expm1(-rate * width)
 
     def step(state):
@@ -284,7 +294,10 @@ def _sample(key: Any, loc: Array, scale: Array, low: Array, high: Array, shape: 
         new, good = jnp.where(within, z, e), jnp.where(within, centre, tail)
         return key, jnp.where(~done & good, new, offset), done | good
 
-    begin = key, jnp.zeros(shape, loc.dtype), jnp.zeros(shape, bool)
+    # Nothing would ever be accepted for parameters that are none.
+    lost = ~((scale > 0) & (low <= high) & jnp.isfinite(rate))
+    lost = jnp.broadcast_to(lost, shape)
+    begin = key, jnp.where(lost, jnp.nan, jnp.zeros(shape, loc.dtype)), lost
     offset = lax.while_loop(lambda state: ~jnp.all(state[2]), step, begin)[1]
     edge = jnp.where(a > 0, low + scale * offset, high - scale * offset)
     return jnp.where(within, loc + scale * offset, edge)

@@ -311,5 +311,7 @@ def _sample(key: Any, kappa: Array, shape: tuple[int, ...]) -> Array:
         new = jnp.where(side > 0.5, 1.0, -1.0) * jnp.arccos(f)
         return key, jnp.where(~done & good, new, angle), done | good
 
-    start = key, jnp.zeros(shape, kappa.dtype), jnp.zeros(shape, bool)
+    # Nothing would ever be accepted for what is no concentration.
+    lost = jnp.broadcast_to(~(jnp.isfinite(r) & (kappa >= 0)), shape)
+    start = key, jnp.where(lost, jnp.nan, jnp.zeros(shape, kappa.dtype)), lost
     return jax.lax.while_loop(lambda state: ~jnp.all(state[2]), step, start)[1]

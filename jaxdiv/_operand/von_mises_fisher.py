@@ -166,7 +166,7 @@ def _sample(key: Any, kappa: Array, n: int, shape: tuple[int, ...]) -> Array:
         most = expm1(-2 * kappa)
         return jnp.where(some, -log1p(u * most) / jnp.where(some, kappa, 1.0), 2 * u)
     size = n + 1
-    b = size / (2 * kappa + jnp.sqrt(4 * kappa * kappa + size * size))
+    b = size / (2 * kappa + jnp.hypot(2 * kappa, float(size)))
     start = 2 * b / (1 + b)
 
     def step(state):
@@ -180,5 +180,6 @@ def _sample(key: Any, kappa: Array, n: int, shape: tuple[int, ...]) -> Array:
         good = kappa * (start - new) + size * jnp.log(ratio) >= accept
         return key, jnp.where(~done & good, new, u), done | good
 
-    begin = key, jnp.zeros(shape, kappa.dtype), jnp.zeros(shape, bool)
+    lost = jnp.broadcast_to(~(jnp.isfinite(kappa) & (kappa >= 0)), shape)
+    begin = key, jnp.where(lost, jnp.nan, jnp.zeros(shape, kappa.dtype)), lost
     return lax.while_loop(lambda state: ~jnp.all(state[2]), step, begin)[1]

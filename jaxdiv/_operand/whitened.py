@@ -59,7 +59,8 @@ def _renyi(order: Any, p: Whitened, q: Whitened) -> Array:
     square = jnp.sum(shift * away, -1)
     value = 0.5 * ((1 - rest) * square + _log_gap(excess, log_det, rest))
     times = jnp.where(high, 1.0, order / jnp.where(high, 1.0, 1 - order))
-    return jnp.where(finite, times * value, jnp.inf)
+    beyond = jnp.where(jnp.isnan(log_det), log_det, jnp.inf)
+    return jnp.where(finite, times * value, beyond)
 
 
 @jax.custom_jvp
