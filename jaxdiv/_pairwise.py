@@ -63,8 +63,8 @@ def pairwise(
     for name, d in (("ps", ps), ("qs", qs)):
         if isinstance(d, Foreign):
             raise TypeError(
-                f"pairwise: {name} is a {d.name}, of no family here, and not to be taken apart: use "
-                "`jax.vmap` of `divergence` twice."
+                f"pairwise: {name} is a {d.name}, of no family here, and not to be taken apart: "
+                "use `jax.vmap` of `divergence` twice."
             )
         if len(d.batch_shape) != 1:
             raise ValueError(

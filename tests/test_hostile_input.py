@@ -1,4 +1,4 @@
-"""What a new user may pass by mistake, or a fit step into: never a hang, never a confident number."""
+"""What is passed by mistake, or stepped into by a fit: never a hang, never a confident number."""
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false
 
@@ -71,7 +71,7 @@ def test_bounds_and_supports():
     with pytest.raises(ValueError, match="low must be less than high"):
         jd.TruncatedNormal(0.0, 1.0, low=math.inf)
     assert jd.support_mismatch(scipy.stats.skewnorm(1.0), jd.Uniform(-2.0, 2.0)) is None
-    with pytest.raises(TypeError, match="ps is a rv_continuous_frozen|ps is a .*skewnorm"):
+    with pytest.raises(TypeError, match="ps is a"):
         jd.pairwise(jd.KL(), scipy.stats.skewnorm(np.ones(2)), jd.Normal(jnp.zeros(2), 1.0))
     for kappa in (0.0, 2.0):
         d = jd.PowerSpherical(jnp.eye(3)[0], kappa)

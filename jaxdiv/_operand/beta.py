@@ -187,7 +187,8 @@ class Dirichlet(AbstractExponentialFamily):
         return (jnp.log(x),)
 
     def expectation(self):
-        alpha = jnp.moveaxis(*floating(self.concentration), -1, 0)
+        (alpha,) = floating(self.concentration)
+        alpha = jnp.moveaxis(alpha, -1, 0)
         return (jnp.moveaxis(-digamma_difference(jnp.sum(alpha, 0), alpha, _others(alpha)), 0, -1),)
 
     def from_natural(self, natural):

@@ -73,7 +73,7 @@ class Chi2(AbstractContinuous, AbstractExponentialFamily):
         return (0.5 * jnp.log(x),)
 
     def expectation(self):
-        return (0.5 * mean_of(Log(), self),)
+        return (0.5 * (digamma(0.5 * self.parameters()[0]) + math.log(2.0)),)
 
     def from_natural(self, natural):
         return Chi2(*natural)

@@ -23,7 +23,7 @@ from .._special import (
 )
 from .base import field, floating
 from .exponential_family import AbstractExponentialFamily, differences
-from .statistics import Distance, Exp, Log, Power, mean_of
+from .statistics import Distance, Exp, Log, Power
 from .univariate import AbstractContinuous, Shifted, inside_support, on_half_line
 
 
@@ -81,7 +81,8 @@ class Gamma(AbstractContinuous, AbstractExponentialFamily):
         return jnp.log(x), -x
 
     def expectation(self):
-        return mean_of(Log(), self), -self.mean
+        a, b = self.parameters()
+        return digamma(a) - jnp.log(b), -self.mean
 
     def from_natural(self, natural):
         return Gamma(*natural)
@@ -214,7 +215,7 @@ class InverseGamma(AbstractContinuous, AbstractExponentialFamily):
 
     def expectation(self):
         a, b = self.parameters()
-        return -mean_of(Log(), self), -a / b
+        return digamma(a) - jnp.log(b), -a / b
 
     def from_natural(self, natural):
         return InverseGamma(*natural)
