@@ -271,7 +271,8 @@ def estimate(
         key: for estimators that draw.
 
     Returns:
-        `Estimate(value, standard_error, effective_sample_size)`.
+        `Estimate(value, standard_error, effective_sample_size, bound)`: of `UpperBound` and
+        `LowerBound` the standard error is NaN, and `bound` says on which side the value is.
 
     Example:
         >>> import jaxdiv as jd

@@ -166,7 +166,7 @@ def multivariate_normals(rng, count):
         p, q = (by_tril(rng, 4, scale) for scale in (1.0, (1.0, 30.0)[i % 2]))
         if i % 3:
             gap = 10 ** rng.uniform(-6, -1)
-            q = jax.tree.map(lambda x: x * (1 + gap * rng.normal(size=x.shape)), p)  # noqa: B023
+            q = jax.tree.map(lambda x, gap=gap: x * (1 + gap * rng.normal(size=x.shape)), p)
         yield tuple(jax.tree.map(lambda x: x.astype(jnp.float32), d) for d in (p, q))
 
 

@@ -34,7 +34,8 @@ def as_distribution(obj: Any) -> AbstractOperand:
     (`tensorflow_probability.substrates.jax`), distreqx, flowjax and of SciPy's frozen distributions
     those that are of a family here become members of it, in its own parameters, so that its closed
     forms and its accuracy hold: products (`Independent`, `to_event`), mixtures, images under
-    affine maps, $e^x$, the logistic function and $\log(1 + e^x)$ too. Any other is used through its
+    affine maps, $e^x$, the logistic function and $\log(1 + e^x)$ too. Any other (among them the
+    truncated normal distributions of other libraries) is used through its
     own `log_prob` and `sample`: by `MonteCarlo` and `FixedDraws`, and by `Quadrature` where the
     other operand says where to lay the panels. A one-hot distribution counts as one over classes.
 

@@ -48,8 +48,8 @@ class UpperBound(AbstractEstimator):
     a bound is off by is not known: the `standard_error` is NaN.
 
     Args:
-        num_steps: how often $\phi$ and $\psi$ are improved; of the first step, the bound of
-            convexity.
+        num_steps: how often $\phi$ and $\psi$ are improved, from $\pi_a \omega_b$: that would be
+            the bound of convexity, $\sum_{ab} \pi_a \omega_b \mathrm{KL}(f_a \| g_b)$.
 
     Example:
         >>> import jax.numpy as jnp, jaxdiv as jd
