@@ -48,7 +48,7 @@ def as_distribution(obj: Any) -> AbstractOperand:
         traced.
 
     Raises:
-        TypeError: for what is no distribution, for one of several parts, conditional or masked, and
+        TypeError: for what is no distribution, for one of parts that depend, conditional or masked, and
             for one over arrays of SciPy's that is of no family here.
 
     Example:
