@@ -48,8 +48,8 @@ def as_distribution(obj: Any) -> AbstractOperand:
         traced.
 
     Raises:
-        TypeError: for what is no distribution, for one of parts that depend, conditional or masked, and
-            for one over arrays of SciPy's that is of no family here.
+        TypeError: for what is no distribution, for one of parts that depend on one another,
+            conditional or masked, and for one over arrays of SciPy's that is of no family here.
 
     Example:
         >>> import jaxdiv as jd, scipy.stats
