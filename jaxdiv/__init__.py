@@ -47,6 +47,7 @@ from ._estimator.gradients import StickTheLanding as StickTheLanding
 from ._estimator.monte_carlo import FixedDraws as FixedDraws
 from ._estimator.monte_carlo import MonteCarlo as MonteCarlo
 from ._estimator.one_pass import OnePass as OnePass
+from ._estimator.pareto import pareto_smooth as pareto_smooth
 from ._estimator.quadrature import Quadrature as Quadrature
 from ._explain.explain import explain as explain
 from ._explain.explanation import Explanation as Explanation
