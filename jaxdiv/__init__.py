@@ -97,6 +97,7 @@ from ._operand.cauchy import Cauchy as Cauchy
 from ._operand.cauchy import StudentT as StudentT
 from ._operand.chi import Chi as Chi
 from ._operand.chi import Chi2 as Chi2
+from ._operand.constrained import Constrained as Constrained
 from ._operand.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from ._operand.empirical import PointMass as PointMass
 from ._operand.empirical import samples as samples
@@ -127,8 +128,18 @@ from ._operand.multivariate_student_t import MultivariateStudentT as Multivariat
 from ._operand.normal import Normal as Normal
 from ._operand.pareto import Pareto as Pareto
 from ._operand.poisson import Poisson as Poisson
+from ._operand.posterior import Posterior as Posterior
 from ._operand.power_spherical import PowerSpherical as PowerSpherical
 from ._operand.product import Product as Product
+from ._operand.space import AbstractSpace as AbstractSpace
+from ._operand.space import Cholesky as Cholesky
+from ._operand.space import CholeskyCorrelation as CholeskyCorrelation
+from ._operand.space import Interval as Interval
+from ._operand.space import Ordered as Ordered
+from ._operand.space import Positive as Positive
+from ._operand.space import PositiveOrdered as PositiveOrdered
+from ._operand.space import Real as Real
+from ._operand.space import Simplex as Simplex
 from ._operand.tags import labels as labels
 from ._operand.tags import log_probs as log_probs
 from ._operand.tags import logits as logits

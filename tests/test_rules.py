@@ -27,6 +27,8 @@ def some_operands():
     yield from (jd.Bernoulli(probs=rows[:, 0]), jd.Bernoulli(logits=rows[:, 0]))
     yield jd.as_distribution(scipy.stats.skewnorm(1.0))
     yield jd.Product({"classes": jd.probs(rows), "number": jd.Normal(0.0, 1.0)})
+    yield jd.Posterior(lambda params: -params["x"], {"x": jd.Positive()})
+    yield jd.Constrained(jd.MultivariateNormal(jnp.zeros(1), jnp.eye(1)), {"x": jd.Positive()})
     yield from (family.make(rng, np.float64) for family in FAMILIES + OBSERVATIONS)
     yield from (family.make(*map(jnp.asarray, family.moderate[0])) for family in PARAMETRIC)
     yield from (family.make(rng) for family in MULTIVARIATE)

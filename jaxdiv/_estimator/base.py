@@ -4,11 +4,14 @@ import abc
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float, Key
 
 from .._functional.base import AbstractFunctional
 from .._operand.base import AbstractDistribution, AbstractOperand
+from .._operand.constrained import Constrained
 from .._operand.discrete import AbstractDiscrete, Masses
+from .._operand.posterior import Posterior
 from .._operand.product import Product
 
 
@@ -52,6 +55,8 @@ def _outcomes(d: Any) -> Any:
     """What kind of outcomes, and of which shape."""
     if isinstance(d, Product):
         return {name: _outcomes(part) for name, part in d.parts.items()}
+    if isinstance(d, Constrained | Posterior):
+        return "parameters", jax.tree.structure(d.parameters)
     if not isinstance(d, AbstractDistribution | AbstractDiscrete) or isinstance(d, Masses):
         raise TypeError(
             f"{type(d).__name__} has no density to draw from or to integrate: use its closed forms "
