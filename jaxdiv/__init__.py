@@ -53,8 +53,13 @@ from ._explain.explain import explain as explain
 from ._explain.explanation import Explanation as Explanation
 from ._explain.mismatch import SupportMismatch as SupportMismatch
 from ._explain.mismatch import support_mismatch as support_mismatch
+from ._fit.algorithm import AbstractAlgorithm as AbstractAlgorithm
+from ._fit.assess import VERDICT as VERDICT
+from ._fit.assess import Assessment as Assessment
+from ._fit.assess import Summary as Summary
 from ._fit.constraint import unconstrain as unconstrain
 from ._fit.fit import fit as fit
+from ._fit.natural_gradient import NaturalGradient as NaturalGradient
 from ._fit.newton import newton as newton
 from ._fit.objective import Forward as Forward
 from ._fit.objective import Reverse as Reverse
@@ -63,6 +68,8 @@ from ._fit.objective import reverse_kl as reverse_kl
 from ._fit.solution import RESULTS as RESULTS
 from ._fit.solution import Fit as Fit
 from ._fit.starts import Jitter as Jitter
+from ._fit.template import FullRank as FullRank
+from ._fit.template import MeanField as MeanField
 from ._functional.base import AbstractDecomposable as AbstractDecomposable
 from ._functional.base import AbstractDivergence as AbstractDivergence
 from ._functional.base import AbstractFunctional as AbstractFunctional

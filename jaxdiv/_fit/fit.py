@@ -17,6 +17,10 @@ from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.discrete import AbstractDiscrete
 from .._operand.foreign import Foreign
 from .._operand.product import Product, converted
+from .algorithm import AbstractAlgorithm
+from .by_algorithm import Options as Options2
+from .by_algorithm import run as run_algorithm
+from .choice import NUM_STARTS, choose, dim_of, template_of
 from .constraint import as_parameters
 from .objective import AbstractObjective
 from .program import Objective, Options, run, split
@@ -30,17 +34,17 @@ _JITTER = Jitter()
 
 def fit(
     objective: Objective,
-    family: Family,
-    optim: optax.GradientTransformation | None = None,
+    family: Any = None,
+    optim: optax.GradientTransformation | AbstractAlgorithm | None = None,
     *,
     num_steps: int | None = None,
-    starts: int | Family = 1,
+    starts: int | Family | None = None,
     key: Key[Array, ""] | None = None,
     tolerance: float | None = None,
     jitter: Jitter = _JITTER,
     throw: bool = True,
     record: bool = False,
-) -> Fit[Family]:
+) -> Fit[Any]:
     r"""$\arg\min_\theta$ `objective` $(q_\theta)$ over a family, with every optimum that was found.
 
     Args:
@@ -89,6 +93,13 @@ def fit(
         KL 1.2038 at 2.000
     """
     known = isinstance(objective, AbstractObjective)
+    algorithm = choose(objective, family, optim)
+    if algorithm is not None:
+        found = _fit_by(algorithm, objective, family, starts, key, jitter)
+        if throw:
+            _throw(found)
+        return found
+    starts = 1 if starts is None else starts
     if optim is None and not known:
         raise ValueError(
             "fit: nothing is known of this objective, so `optim` must be given: jaxdiv.newton() or "
@@ -130,6 +141,28 @@ def fit(
     if throw:
         _throw(found)
     return found
+
+
+def _fit_by(
+    algorithm: AbstractAlgorithm,
+    objective: AbstractObjective,
+    family: Any,
+    starts: Any,
+    key: Key[Array, ""] | None,
+    jitter: Jitter,
+) -> Fit:
+    """By an algorithm that needs the target's log-density and nothing else."""
+    if key is None:
+        raise ValueError(
+            "fit: `key` is needed, since draws are taken: give key=jax.random.key(seed)."
+        )
+    num_starts = NUM_STARTS if starts is None else _count(starts)
+    if num_starts is None:
+        raise ValueError("fit: an algorithm draws its own starts: give their number.")
+    target = objective.target
+    template, first = template_of(family, dim_of(target))
+    dynamic, static = split((target, template, first, jitter))
+    return run_algorithm(Options2(static, algorithm, num_starts), dynamic, key)
 
 
 def _as_family(family: Any, known: bool) -> Any:

@@ -52,7 +52,7 @@ def run(
     tolerance: Float[Array, ""] | None,
 ) -> Fit:
     """All of a fit but the checks of its arguments."""
-    dynamic = _opaque(dynamic)
+    dynamic = opaque(dynamic)
     objective, family, stack, jitter = join(dynamic, options.static)
     known = isinstance(objective, AbstractObjective)
     plan = objective.plan(family) if known else None
@@ -234,12 +234,12 @@ def join(dynamic: PyTree, static: tuple) -> PyTree:
 
 
 @jax.custom_jvp
-def _opaque(inputs: PyTree) -> PyTree:
+def opaque(inputs: PyTree) -> PyTree:
     """The inputs, not to be differentiated."""
     return inputs
 
 
-@_opaque.defjvp
+@opaque.defjvp
 def _(primals, tangents):
     raise NotImplementedError(
         "The derivative of `fit` is not available. It is not that of the iterations but, by the "

@@ -1,9 +1,11 @@
 """What a fit returns, and the words for how it ended."""
 
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .assess import Assessment
 
 Family = TypeVar("Family")
 
@@ -24,6 +26,15 @@ class RESULTS(eqx.Enumeration):
         "Stopped where the gradient vanishes but the Hessian is not positive definite: a saddle, a "
         "plateau or a scale that collapses. Try other starts, or a family with fewer parameters."
     )
+    noise_limited = (
+        "At rest on its own draws, but by fresh ones further from the optimum than `tolerance` and "
+        "the standard error of the value. Raise `max_evaluations` or `num_draws`."
+    )
+    max_evaluations = (
+        "The evaluations or steps ran out before it came to rest. Raise `num_steps` or "
+        "`max_evaluations`, or write the target in other coordinates."
+    )
+    repeated = "Met the path of a better start, and was not carried on."
     diverged = (
         "The objective or its gradient is not finite: the start has no overlap with the target, "
         "the quadrature does not resolve it, or the optimiser's steps are too long. Start closer, "
@@ -46,6 +57,13 @@ class Certificate(eqx.Module):
     is_optimum: Bool[Array, "starts"]
 
 
+class Seconds(NamedTuple):
+    """Wall time of a call of `fit`."""
+
+    compiling: float
+    running: float
+
+
 class Fit(eqx.Module, Generic[Family]):
     """Every start of a `fit`, best optimum first; what is no optimum stands after all that are.
 
@@ -66,6 +84,11 @@ class Fit(eqx.Module, Generic[Family]):
         opt_state: the optimiser's last state, in free coordinates with lengths in the spread of the
             target.
         path: with `record=True`, the members passed through, the last one repeated after the stop.
+        standard_error: of the values, where they are averages over draws; else None.
+        num_bad: at how many draws the log-density or its gradient was not finite; else None.
+        assessment: what the distribution may be used for, where an algorithm fitted it to the
+            log-density of the target; else None.
+        seconds: spent compiling and running; None under a trace.
     """
 
     distribution: Family
@@ -82,3 +105,7 @@ class Fit(eqx.Module, Generic[Family]):
     certificate: Certificate
     opt_state: PyTree
     path: Family | None
+    standard_error: Float[Array, "starts"] | None = None
+    num_bad: Int[Array, "starts"] | None = None
+    assessment: Assessment | None = None
+    seconds: Seconds | None = None

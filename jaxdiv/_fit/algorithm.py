@@ -1,0 +1,49 @@
+"""Algorithms that fit to a log-density alone, and what they are given and give back."""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from .draws import LogDensityFn
+from .template import AbstractTemplate
+
+
+class Problem(NamedTuple):
+    """A log-density on $R^D$, the kind of family, and points to start from."""
+
+    log_density: LogDensityFn
+    template: AbstractTemplate
+    starts: Float[Array, "S D"]
+
+
+class Ends(NamedTuple):
+    """Where each start ended, and what the algorithm itself knows of it."""
+
+    members: Any  # stacked
+    gap: Float[Array, " S"]  # nats above the optimum of its basin
+    step: Float[Array, " S"]  # what a next step would move, in standard deviations
+    curvature: Float[Array, " S"]  # the least eigenvalue of the objective's Hessian, of 1 at rest
+    settled: Bool[Array, " S"]  # it came to rest on its own draws
+    repeated: Bool[Array, " S"]  # it began where a better one had, and was not carried on
+    num_steps: Int[Array, " S"]
+    num_evaluations: Int[Array, " S"]
+    num_bad: Int[Array, " S"]
+    losses: Float[Array, "S steps"]
+
+
+class AbstractAlgorithm(eqx.Module):
+    """Fits a family of a kind to a log-density. Its fields are static."""
+
+    max_evaluations: eqx.AbstractVar[int]
+    tolerance: eqx.AbstractVar[float]
+
+    @abc.abstractmethod
+    def solve(self, problem: Problem, key: Key[Array, ""], num_judged: int) -> Ends:
+        """From every start; pure, and compiled with what judges the ends by `num_judged` draws."""
+
+    @property
+    @abc.abstractmethod
+    def quantity(self) -> str:
+        """In words, what was minimised, and how."""

@@ -1,0 +1,179 @@
+"""The compiled program of a fit by an algorithm: its ends, judged on common draws, and assessed."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from .._estimator.quasi import normal_draws
+from .._operand.constrained import Constrained
+from .._operand.posterior import Posterior
+from .affine import affine_of
+from .algorithm import AbstractAlgorithm, Ends, Problem
+from .assess import assess, weigh
+from .diagnostics import Margins, cluster
+from .draws import LogDensityFn
+from .program import join, opaque
+from .solution import RESULTS, Certificate, Fit
+from .starts import Jitter, landscape_of
+from .template import FullRank
+
+NUM_JUDGED = 2048
+_SPREAD = 2.0  # of the starts in free coordinates, where the density varies no faster
+_WIDTHS = 10.0  # and in units of the width that the curvature at the first one says
+_SEEN = -7.0  # a density that is less by this, in logarithms, has not seen a draw
+
+
+class Options(NamedTuple):
+    """All that the compiled program depends on besides shapes; hashable."""
+
+    static: tuple  # of target, template, first point, jitter
+    algorithm: AbstractAlgorithm
+    num_starts: int
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
+    """A fit to `target`, a density over vectors, from drawn starts."""
+    target, template, first, jitter = join(opaque(dynamic), options.static)
+    algorithm = options.algorithm
+    posterior = target if isinstance(target, Posterior) else None
+    target = target if posterior is None else posterior.free()
+    key_starts, key_solve, key_judge = jr.split(key, 3)
+
+    def log_density(x: Float[Array, " D"]) -> Float[Array, ""]:
+        return target.log_prob(x)
+
+    starts = _starts(log_density, target, first, jitter, options.num_starts, key_starts)
+    ends = algorithm.solve(Problem(log_density, template, starts), key_solve, NUM_JUDGED)
+    z = normal_draws(NUM_JUDGED, first.size, key_judge)
+
+    def judge(inputs: tuple[Any, Array]) -> tuple[Array, Array, Array]:
+        member, skip = inputs
+        draws = _draws(member, z, key_judge)
+
+        def values() -> tuple[Array, Array]:
+            return jax.vmap(log_density)(draws), member.log_prob(draws)
+
+        nothing = (jnp.full(NUM_JUDGED, -jnp.inf, z.dtype), jnp.zeros(NUM_JUDGED, z.dtype))
+        return draws, *jax.lax.cond(skip, lambda: nothing, values)
+
+    draws, log_p, log_q = jax.lax.map(judge, (ends.members, ends.repeated))
+    terms = log_q - log_p
+    values = jnp.where(jnp.any(jnp.isnan(terms), 1), jnp.inf, jnp.mean(terms, 1))
+    errors = jnp.std(terms, 1) / jnp.sqrt(jnp.asarray(NUM_JUDGED, z.dtype))
+    result = _explain(algorithm, ends, values, errors)
+    is_optimum = ends.settled & jnp.isfinite(values)
+    order = jnp.lexsort((values, ~is_optimum))
+    ends, result, values, errors, is_optimum, draws, log_p, log_q = jax.tree.map(
+        lambda x: x[order],
+        (ends, result, values, errors, is_optimum, draws, log_p, log_q),
+    )
+    number, is_distinct = cluster(
+        ends.members, is_optimum, Margins.sampled(first.size, 8 * NUM_JUDGED)
+    )
+    best = jax.tree.map(lambda x: x[0], ends.members)
+    hidden = _hidden(best, draws, log_p, log_q, is_distinct)
+    optima, parameters = ends.members, draws[0]
+    if posterior is not None:
+        best = Constrained(best, posterior.parameters)
+        optima = jax.vmap(lambda base: Constrained(base, posterior.parameters))(optima)
+        parameters = jax.vmap(posterior.constrain)(parameters)
+    weights = weigh(log_p[0], log_q[0])
+    assessment = assess(weights, parameters, hidden=hidden, sound=is_optimum[0])
+    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED)
+    return Fit(
+        distribution=best,
+        value=values[0],
+        quantity=algorithm.quantity,
+        optima=optima,
+        values=values,
+        cluster=number,
+        is_distinct=is_distinct,
+        losses=ends.losses,
+        num_steps=ends.num_steps,
+        num_evaluations=ends.num_evaluations + num_judged,
+        result=result,
+        certificate=Certificate(values, ends.gap, ends.step, ends.curvature, is_optimum),
+        opt_state=None,
+        path=None,
+        standard_error=errors,
+        num_bad=ends.num_bad,
+        assessment=assessment,
+    )
+
+
+def _starts(
+    log_density: LogDensityFn,
+    target: Any,
+    first: Float[Array, " D"],
+    jitter: Jitter,
+    num: int,
+    key: Key[Array, ""],
+) -> Float[Array, "S D"]:
+    """The first point, and others drawn about where the target's mass may be."""
+    if num == 1:
+        return first[None]
+    landscape = landscape_of(target)
+    if landscape is not None:
+        member = FullRank().member(first, jnp.eye(first.size, dtype=first.dtype))
+        return jitter.draw(member, member, landscape, num, key).loc
+    # A coordinate in which the density is narrow (that of a column in small units) moves less.
+    curvature = jax.vmap(lambda e: jnp.vdot(e, jax.jvp(jax.grad(log_density), (first,), (e,))[1]))(
+        jnp.eye(first.size, dtype=first.dtype)
+    )
+    width = _WIDTHS / jnp.sqrt(jnp.abs(curvature))
+    unit = jnp.where(jnp.isfinite(width), jnp.minimum(width, _SPREAD), _SPREAD)
+    moves = jitter.spread * unit * jr.normal(key, (num, first.size), first.dtype)
+    return first + moves.at[0].set(0.0)
+
+
+def _draws(member: Any, z: Float[Array, "n D"], key: Key[Array, ""]) -> Float[Array, "n D"]:
+    """Of a Gaussian by the given normals, of anything else by its sampler."""
+    affine = affine_of(member)
+    if affine is None:
+        return member.sample(key, (len(z),))
+    loc, scale = affine
+    return loc + z @ scale.T
+
+
+def _hidden(
+    best: Any,
+    draws: Float[Array, "S n D"],
+    log_p: Float[Array, "S n"],
+    log_q: Float[Array, "S n"],
+    is_distinct: Bool[Array, " S"],
+) -> Float[Array, ""]:
+    """The share of the target's mass under other optima's draws that the best one never meets."""
+    others = jax.vmap(best.log_prob)(draws)
+    ratios = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - log_q)
+    unseen = jnp.where(others - log_q < _SEEN, ratios, -jnp.inf)
+    n = ratios.shape[1]
+    own = jax.nn.logsumexp(ratios[0]) - jnp.log(jnp.asarray(n, ratios.dtype))
+    away = jax.nn.logsumexp(unseen, 1) - jnp.log(jnp.asarray(n, ratios.dtype))
+    elsewhere = jnp.where(is_distinct, away, -jnp.inf).at[0].set(-jnp.inf)
+    return 1 - jnp.exp(own - jnp.logaddexp(own, jax.nn.logsumexp(elsewhere)))
+
+
+def _explain(
+    algorithm: AbstractAlgorithm, ends: Ends, values: Float[Array, " S"], errors: Float[Array, " S"]
+) -> RESULTS:
+    goal = algorithm.tolerance + errors
+
+    def one(settled, repeated, finite, small, spent) -> RESULTS:
+        reason = RESULTS.where(small, RESULTS.converged, RESULTS.noise_limited)
+        moving = RESULTS.where(spent, RESULTS.max_evaluations, RESULTS.stalled)
+        reason = RESULTS.where(settled, reason, moving)
+        reason = RESULTS.where(finite, reason, RESULTS.diverged)
+        return RESULTS.where(repeated, RESULTS.repeated, reason)
+
+    return jax.vmap(one)(
+        ends.settled,
+        ends.repeated,
+        jnp.isfinite(values),
+        ends.gap <= goal,
+        ends.num_steps >= ends.losses.shape[1],
+    )

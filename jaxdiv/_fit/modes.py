@@ -1,0 +1,115 @@
+"""Where a density has its modes, and a Gaussian laid over each: the start of everything else."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from .draws import LogDensityFn
+from .newton import newton, newton_state
+
+_NUM_STEPS = 40
+_NUM_DRAWS = 8  # pairs, by which the Gaussians along a path are compared
+_RADIUS = 10.0
+_TOLERANCE = 1e-3  # nats that a step towards a mode still promises
+_SAME = 4.0  # squared distance, in standard deviations, within which two modes are one
+_AS_GOOD = 0.1  # nats by which a later Gaussian may seem worse and still be preferred
+
+
+class Start(NamedTuple):
+    r"""The best Gaussian that one path to a mode has passed, by $E_q[\log q - \log p]$."""
+
+    loc: Float[Array, " D"]
+    scale: Float[Array, "D D"]
+    value: Float[Array, ""]
+    end: Float[Array, " D"]  # of the path: the mode, where there is one
+    num_evaluations: Int[Array, ""]
+
+
+class _Walk(NamedTuple):
+    x: Float[Array, " D"]
+    state: optax.OptState
+    best: Start
+    steps: Int[Array, ""]
+    active: Bool[Array, ""]
+
+
+def walk(log_density: LogDensityFn, start: Float[Array, " D"], key: Key[Array, ""]) -> Start:
+    r"""Newton steps to a mode; of $N(x, |H|^{-1})$ at each, the one nearest to the density.
+
+    At a mode it is Laplace's approximation. Where there is none, as in a hierarchy whose density
+    grows without bound as a scale vanishes, it is a Gaussian on the way: the idea of Pathfinder
+    (Zhang et al. 2022), with the exact Hessian. An evaluation of a Hessian counts as `D` gradients.
+    """
+    dim, dtype = start.size, start.dtype
+    optim = newton(_RADIUS)
+    z = jr.normal(key, (_NUM_DRAWS, dim), dtype)
+    z = jnp.concatenate([z, -z])
+
+    def minus(x: Float[Array, " D"]) -> Float[Array, ""]:
+        return -log_density(x)
+
+    def body(walk: _Walk) -> _Walk:
+        updates, state = optim.update(walk.x, walk.state, walk.x, value_fn=minus)
+        x = optax.apply_updates(walk.x, updates)
+        found = newton_state(state)
+        assert found is not None
+        candidate = _laplace(log_density, x, found, z)
+        better = candidate.value < walk.best.value + _AS_GOOD
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), candidate, walk.best)
+        steps = walk.steps + 1
+        stop = (found.decrement <= _TOLERANCE) | (found.radius == 0) | (steps >= _NUM_STEPS)
+        # What rises for ever has left everything behind: the Gaussians there are ever worse.
+        lost = candidate.value > walk.best.value + 50.0 * dim
+        return _Walk(x, state, best, steps, ~(stop | lost))
+
+    nowhere = Start(
+        start, jnp.eye(dim, dtype=dtype), jnp.array(jnp.inf, dtype), start, jnp.array(0, jnp.int32)
+    )
+    begun = _Walk(start, optim.init(start), nowhere, jnp.array(0, jnp.int32), jnp.array(True))
+    ended = jax.lax.while_loop(lambda walk: walk.active, body, begun)
+    return ended.best._replace(
+        end=ended.x, num_evaluations=ended.steps * (dim + 1 + 2 * _NUM_DRAWS)
+    )
+
+
+def _laplace(log_density: LogDensityFn, x: Array, found, z: Array) -> Start:
+    eps = jnp.finfo(x.dtype).eps
+    magnitude = jnp.abs(found.eigenvalues)
+    floor = eps * jnp.max(magnitude) + jnp.finfo(x.dtype).tiny
+    deviations = 1 / jnp.sqrt(jnp.maximum(magnitude, floor))
+    scale = found.eigenvectors * deviations
+    values = jax.vmap(log_density)(x + z @ scale.T)
+    log_q = -0.5 * jnp.sum(z * z, 1) - jnp.sum(jnp.log(deviations))
+    value = jnp.mean(log_q - values) - 0.5 * x.size * jnp.log(2 * jnp.pi).astype(x.dtype)
+    value = jnp.where(jnp.isfinite(value) & jnp.isfinite(found.value), value, jnp.inf)
+    return Start(x, scale, value, x, jnp.array(0, jnp.int32))
+
+
+def laplace_starts(
+    log_density: LogDensityFn, starts: Float[Array, "S D"], key: Key[Array, ""]
+) -> Start:
+    """The ends of walks from several points in step, the best first."""
+    keys = jr.split(key, len(starts))
+    ends = jax.vmap(lambda x, key: walk(log_density, x, key))(starts, keys)
+    order = jnp.argsort(ends.value)
+    return jax.tree.map(lambda x: x[order], ends)
+
+
+def is_repeated(starts: Start) -> Bool[Array, " S"]:
+    """Which of several starts, the best first, are near one before them, or nowhere.
+
+    Near are their Gaussians, or, much nearer, the ends of their paths.
+    """
+
+    def distance(a: Start, b: Start) -> Float[Array, ""]:
+        between = jnp.stack([b.loc - a.loc, 20 * (b.end - a.end)], -1)
+        return jnp.min(jnp.sum(jnp.linalg.solve(a.scale, between) ** 2, 0))
+
+    num = starts.value.size
+    between = jax.vmap(lambda a: jax.vmap(lambda b: distance(a, b))(starts))(starts)
+    near = (between < _SAME) & jnp.tri(num, k=-1, dtype=bool).T
+    return jnp.any(near, 0) | ~jnp.isfinite(starts.value)
