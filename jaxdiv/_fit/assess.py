@@ -1,14 +1,15 @@
 """What a fitted distribution is good for: bounds, importance weights, moments, and a verdict."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._estimator.pareto import pareto_smooth
+from .adaptive import Weighted
 
 QUANTILES = (0.05, 0.5, 0.95)
 _LARGEST_K = 0.7
@@ -58,13 +59,16 @@ class Assessment(eqx.Module):
         elbo: $E_q[\log \tilde p - \log q]$, a lower bound of $\log Z$; with `elbo_error`.
         upper: $E_p[\log \tilde p - \log q]$ by importance weights, an upper bound; `upper_error`.
         log_evidence: $\log Z$ by importance weights; `log_evidence_error`.
-        effective_sample_size: of the weights.
-        pareto_k: the shape of their tail (Vehtari et al. 2024): below 0.7 an average by them can be
-            trusted, which 0.7 does not guarantee: a mode that no draw has met leaves no trace.
-        num_draws: how many draws there were.
+        effective_sample_size: of the weighted draws.
+        pareto_k: of $q$: the shape of the tail of $p/q$ at its own draws (Yao et al. 2018).
+        weighted_pareto_k: the same of the weighted draws (Vehtari et al. 2024): below 0.7 an average by
+            them can be trusted, which 0.7 does not guarantee: a mode that no draw has met leaves
+            no trace.
+        num_draws: how many weighted draws there are.
         num_bad: at how many the log-density was NaN; they weigh nothing.
         fitted: moments of $q$.
-        weighted: moments under Pareto-smoothed importance weights.
+        weighted: moments of the target, by importance weights. Draws are from all optima found, and
+            from wider t distributions at the same places, in shares that adapt.
         verdict: a member of `VERDICT`.
     """
 
@@ -76,7 +80,8 @@ class Assessment(eqx.Module):
     log_evidence_error: Float[Array, ""]
     effective_sample_size: Float[Array, ""]
     pareto_k: Float[Array, ""]
-    num_draws: int = eqx.field(static=True)
+    weighted_pareto_k: Float[Array, ""]
+    num_draws: Int[Array, ""]
     num_bad: Int[Array, ""]
     fitted: Summary
     weighted: Summary
@@ -93,54 +98,40 @@ class Assessment(eqx.Module):
         return self.upper - self.log_evidence
 
 
-class Ratios(NamedTuple):
-    """Log-ratios at draws, and the weights made of them."""
-
-    values: Float[Array, " n"]
-    log_weights: Float[Array, " n"]
-    pareto_k: Float[Array, ""]
-    bad: Int[Array, ""]
-
-
-def weigh(log_p: Float[Array, " n"], log_q: Float[Array, " n"]) -> Ratios:
-    """Importance weights of draws from `q`; a NaN weighs nothing, and is counted."""
-    nan = jnp.isnan(log_p)
-    ratios = jnp.where(nan, -jnp.inf, log_p - log_q)
-    log_weights, pareto_k = pareto_smooth(ratios)
-    return Ratios(ratios, log_weights, pareto_k, jnp.sum(nan, dtype=jnp.int32))
-
-
 def assess(
-    ratios: Ratios, parameters: PyTree, *, hidden: Float[Array, ""], sound: Array
+    log_p: Float[Array, " n"],
+    log_q: Float[Array, " n"],
+    own: PyTree,
+    better: Weighted,
+    log_q_there: Float[Array, " m"],
+    parameters: PyTree,
+    sound: Bool[Array, ""],
 ) -> Assessment:
-    """From draws of `parameters`, stacked, and their ratios.
+    """From draws of the fitted distribution, and from others with weights.
 
-    `hidden` is the share of the target's mass that is known to lie elsewhere, in optima that are
-    not this one; `sound` whether the fit came to rest at all.
+    `own` are the parameters at the first, `parameters` those at the second, where it has density
+    `log_q_there`; `sound` is whether the fit came to rest at all.
     """
-    n = ratios.values.size
-    values, unravel = _flatten(parameters)
-    weights = jnp.exp(ratios.log_weights)
-    even = jnp.full(n, 1.0 / n, weights.dtype)
-    fitted, weighted = _summary(values, even), _summary(values, weights)
+    n, dtype = log_p.size, log_p.dtype
+    r = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - log_q)
+    _, own_k = pareto_smooth(r)
+    elbo, elbo_error = jnp.mean(r), jnp.std(r) / jnp.sqrt(jnp.asarray(n, dtype))
+    weights = better.weights
     ess = 1 / jnp.sum(weights**2)
-    r = ratios.values
-    elbo = jnp.mean(r)
-    elbo_error = jnp.std(r) / jnp.sqrt(jnp.asarray(n, r.dtype))
-    held = jnp.where(weights > 0, r, 0.0)
-    upper = jnp.sum(weights * held)
-    upper_error = jnp.sqrt(jnp.sum(weights**2 * (held - upper) ** 2))
-    top = jnp.max(jnp.where(jnp.isfinite(r), r, -jnp.inf))
-    log_z = top + jnp.log(jnp.mean(jnp.exp(r - top)))
-    relative = jnp.sqrt(jnp.maximum(jnp.mean(jnp.exp(2 * (r - log_z))) - 1, 0.0) / n)
-    k_limit = jnp.minimum(1 - 1 / jnp.log10(jnp.asarray(n, r.dtype)), _LARGEST_K)
+    upper_terms = jnp.where(weights > 0, better.log_p - log_q_there, 0.0)
+    upper = jnp.sum(weights * upper_terms)
+    upper_error = jnp.sqrt(jnp.sum(weights**2 * (upper_terms - upper) ** 2))
+    fitted_values, _ = _flatten(own)
+    values, unravel = _flatten(parameters)
+    fitted = _summary(fitted_values, jnp.full(n, 1 / n, dtype))
+    weighted = _summary(values, weights)
+    limit = jnp.minimum(1 - 1 / jnp.log10(better.num_draws.astype(dtype)), _LARGEST_K)
     precise = jnp.max(weighted.mean_error / weighted.sd) < _LARGEST_ERROR
-    trusted = (
-        precise & (ratios.pareto_k < k_limit) & (ess > _LEAST_EFFECTIVE) & (hidden < 0.01) & sound
-    )
+    precise &= jnp.max(weighted.sd_error / weighted.sd) < 2 * _LARGEST_ERROR
+    trusted = sound & precise & (better.pareto_k < limit) & (ess > _LEAST_EFFECTIVE)
     shift = jnp.max(jnp.abs(fitted.mean - weighted.mean) / weighted.sd)
     ratio = jnp.max(jnp.abs(fitted.sd / weighted.sd - 1))
-    close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO)
+    close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO) & (own_k < _LARGEST_K)
     verdict = VERDICT.where(close, VERDICT.usable, VERDICT.usable_weighted)
     verdict = VERDICT.where(trusted, verdict, VERDICT.not_usable)
     shaped = [
@@ -152,12 +143,13 @@ def assess(
         elbo_error,
         upper,
         upper_error,
-        log_z,
-        relative,
+        better.log_evidence,
+        better.log_evidence_error,
         ess,
-        ratios.pareto_k,
-        n,
-        ratios.bad,
+        own_k,
+        better.pareto_k,
+        better.num_draws,
+        better.num_bad,
         *shaped,
         verdict,
     )

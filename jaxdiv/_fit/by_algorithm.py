@@ -13,7 +13,8 @@ from .._operand.constrained import Constrained
 from .._operand.posterior import Posterior
 from .affine import affine_of
 from .algorithm import AbstractAlgorithm, Ends, Problem
-from .assess import assess, weigh
+from .adaptive import Weighted, adapt, beside
+from .assess import assess
 from .diagnostics import Margins, cluster
 from .draws import LogDensityFn
 from .program import join, opaque
@@ -21,10 +22,11 @@ from .solution import RESULTS, Certificate, Fit
 from .starts import Jitter, landscape_of
 from .template import FullRank
 
-NUM_JUDGED = 2048
+NUM_JUDGED = 512  # draws of each end
+NUM_ROUNDS = 3  # of as many weighted draws after them
+_LEAST_SHARE = 0.02  # of those, from an end that has less of the target's mass
 _SPREAD = 2.0  # of the starts in free coordinates, where the density varies no faster
 _WIDTHS = 10.0  # and in units of the width that the curvature at the first one says
-_SEEN = -7.0  # a density that is less by this, in logarithms, has not seen a draw
 
 
 class Options(NamedTuple):
@@ -42,7 +44,7 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
     algorithm = options.algorithm
     posterior = target if isinstance(target, Posterior) else None
     target = target if posterior is None else posterior.free()
-    key_starts, key_solve, key_judge = jr.split(key, 3)
+    key_starts, key_solve, key_judge, key_weigh = jr.split(key, 4)
 
     def log_density(x: Float[Array, " D"]) -> Float[Array, ""]:
         return target.log_prob(x)
@@ -76,15 +78,15 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         ends.members, is_optimum, Margins.sampled(first.size, 8 * NUM_JUDGED)
     )
     best = jax.tree.map(lambda x: x[0], ends.members)
-    hidden = _hidden(best, draws, log_p, log_q, is_distinct)
-    optima, parameters = ends.members, draws[0]
+    better = _weighted(log_density, ends, draws, log_p, log_q, key_weigh)
+    log_q_there = best.log_prob(better.draws)
+    optima, own, there = ends.members, draws[0], better.draws
     if posterior is not None:
         best = Constrained(best, posterior.parameters)
         optima = jax.vmap(lambda base: Constrained(base, posterior.parameters))(optima)
-        parameters = jax.vmap(posterior.constrain)(parameters)
-    weights = weigh(log_p[0], log_q[0])
-    assessment = assess(weights, parameters, hidden=hidden, sound=is_optimum[0])
-    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED)
+        own, there = jax.vmap(posterior.constrain)(own), jax.vmap(posterior.constrain)(there)
+    assessment = assess(log_p[0], log_q[0], own, better, log_q_there, there, is_optimum[0])
+    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED).at[0].add(NUM_ROUNDS * NUM_JUDGED)
     return Fit(
         distribution=best,
         value=values[0],
@@ -140,22 +142,30 @@ def _draws(member: Any, z: Float[Array, "n D"], key: Key[Array, ""]) -> Float[Ar
     return loc + z @ scale.T
 
 
-def _hidden(
-    best: Any,
+def _weighted(
+    log_density: LogDensityFn,
+    ends: Ends,
     draws: Float[Array, "S n D"],
     log_p: Float[Array, "S n"],
     log_q: Float[Array, "S n"],
-    is_distinct: Bool[Array, " S"],
-) -> Float[Array, ""]:
-    """The share of the target's mass under other optima's draws that the best one never meets."""
-    others = jax.vmap(best.log_prob)(draws)
+    key: Key[Array, ""],
+) -> Weighted:
+    """The target by importance weights, from all ends; those that have its mass begin with more."""
+    affine = jax.vmap(affine_of)(ends.members)
+    assert affine is not None
     ratios = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - log_q)
-    unseen = jnp.where(others - log_q < _SEEN, ratios, -jnp.inf)
-    n = ratios.shape[1]
-    own = jax.nn.logsumexp(ratios[0]) - jnp.log(jnp.asarray(n, ratios.dtype))
-    away = jax.nn.logsumexp(unseen, 1) - jnp.log(jnp.asarray(n, ratios.dtype))
-    elsewhere = jnp.where(is_distinct, away, -jnp.inf).at[0].set(-jnp.inf)
-    return 1 - jnp.exp(own - jnp.logaddexp(own, jax.nn.logsumexp(elsewhere)))
+    masses = jax.nn.logsumexp(ratios, 1)
+    placed = jnp.all(jnp.isfinite(affine[1]), (1, 2)) & jnp.all(jnp.isfinite(affine[0]), 1)
+    there = ~ends.repeated & jnp.isfinite(masses) & placed
+    shares = jnp.where(there, jax.nn.softmax(jnp.where(there, masses, -jnp.inf)), 0.0)
+    shares = jnp.where(there, jnp.maximum(shares, _LEAST_SHARE), 0.0)
+    # With nothing to draw from, draws at the origin: they will not do, and the verdict says so.
+    shares = jnp.where(jnp.any(there), shares, jnp.zeros_like(shares).at[0].set(1.0))
+    shares = shares / jnp.sum(shares)
+    dim = draws.shape[-1]
+    tril = jnp.where(there[:, None, None], affine[1], jnp.eye(dim, dtype=draws.dtype))
+    loc = jnp.where(there[:, None], affine[0], 0.0)
+    return adapt(log_density, beside(loc, tril, shares), key, NUM_ROUNDS, (draws, log_p))
 
 
 def _explain(

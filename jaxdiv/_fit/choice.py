@@ -16,7 +16,7 @@ from .natural_gradient import NaturalGradient
 from .objective import Reverse
 from .template import AbstractTemplate, FullRank, MeanField
 
-NUM_STARTS = 4
+NUM_STARTS = 3
 
 
 def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:

@@ -1,0 +1,241 @@
+"""Importance sampling by a mixture that adapts: draws of a density known up to a constant."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from .._estimator.pareto import pareto_smooth
+from .._estimator.quasi import normal_draws
+from .draws import LogDensityFn
+
+_DEGREES = 5  # of freedom, of the t distribution beside each Gaussian
+_LEAST_SHARE = 0.02  # of the draws, that a component keeps
+_WIDER = 1.2  # the t is wider by this over the root of the dimension
+
+
+class Components(NamedTuple):
+    """Gaussians and, where `heavy`, t distributions, and the shares of each in draws."""
+
+    loc: Float[Array, "C D"]
+    tril: Float[Array, "C D D"]
+    heavy: Bool[Array, " C"]
+    shares: Float[Array, " C"]  # 0 for what is not there
+
+    def log_prob(self, x: Float[Array, "n D"]) -> Float[Array, "n C"]:
+        """Of each component."""
+        return jax.vmap(lambda *c: _log_prob(x, *c), out_axes=1)(self.loc, self.tril, self.heavy)
+
+    def log_mixture(self, x: Float[Array, "n D"]) -> Float[Array, " n"]:
+        """By the shares."""
+        return jax.nn.logsumexp(self.log_prob(x), 1, b=self.shares)
+
+
+class Weighted(NamedTuple):
+    """Draws with normalised weights, and what is known of them.
+
+    Where components are missing their draws were not taken: these weigh nothing, and `num_draws`
+    counts the others.
+    """
+
+    draws: Float[Array, "n D"]
+    log_p: Float[Array, " n"]
+    weights: Float[Array, " n"]
+    pareto_k: Float[Array, ""]
+    log_evidence: Float[Array, ""]
+    log_evidence_error: Float[Array, ""]
+    num_draws: Int[Array, ""]
+    num_bad: Int[Array, ""]
+
+
+def beside(
+    loc: Float[Array, "S D"], tril: Float[Array, "S D D"], shares: Float[Array, " S"]
+) -> Components:
+    """Each Gaussian, and a wider t beside it."""
+    wider = 1 + _WIDER / math.sqrt(loc.shape[1])
+    return Components(
+        jnp.concatenate([loc, loc]),
+        jnp.concatenate([tril, wider * tril]),
+        jnp.repeat(jnp.array([False, True]), len(loc)),
+        0.5 * jnp.concatenate([shares, shares]),
+    )
+
+
+class _Pool(NamedTuple):
+    """All draws so far, round by round; rounds to come hold nothing yet."""
+
+    x: Float[Array, "R n D"]
+    log_p: Float[Array, "R n"]
+    proposals: Components  # of each round, stacked
+    counts: Float[Array, " R"]
+
+
+def adapt(
+    log_density: LogDensityFn,
+    components: Components,
+    key: Key[Array, ""],
+    num_rounds: int,
+    seen: tuple[Float[Array, "S n D"], Float[Array, "S n"]],
+) -> Weighted:
+    r"""Draws from the mixture, round after round, each time moved towards what the weights say.
+
+    A draw weighs $\tilde p(x) / \sum_r n_r q_r(x)$, over all rounds (Cornuet et al. 2012); shares,
+    means and covariances of the next round are those of a step of EM under the weights (Cappe et al.
+    2008), damped by their effective sample size. `seen` are draws from each of the first `S`
+    components with their log-densities, `n` each, as are those of a round.
+    """
+    num_seen, n, dim = seen[0].shape
+    there = components.shares[:num_seen] > 0
+    only = jnp.eye(len(components.shares), dtype=components.loc.dtype)
+    num = num_seen + num_rounds
+
+    def stack(x: Array) -> Array:
+        return jnp.broadcast_to(x, (num, *x.shape))
+
+    proposals = jax.tree.map(stack, components)
+    shares = proposals.shares.at[:num_seen].set(only[:num_seen])
+    pool = _Pool(
+        jnp.zeros((num, n, dim), only.dtype)
+        .at[:num_seen]
+        .set(jnp.where(there[:, None, None], seen[0], 0.0)),
+        jnp.full((num, n), -jnp.inf, only.dtype).at[:num_seen].set(seen[1]),
+        proposals._replace(shares=shares),
+        jnp.zeros(num, only.dtype).at[:num_seen].set(jnp.where(there, n, 0)),
+    )
+
+    def body(turn: Array, carry: tuple[_Pool, Components]) -> tuple[_Pool, Components]:
+        pool, components = carry
+        x = _sample(components, n, jr.fold_in(key, turn))
+        log_p = jax.vmap(log_density)(x)
+        row = num_seen + turn
+        pool = _Pool(
+            pool.x.at[row].set(x),
+            pool.log_p.at[row].set(log_p),
+            jax.tree.map(lambda old, new: old.at[row].set(new), pool.proposals, components),
+            pool.counts.at[row].set(n),
+        )
+        ratios, _ = _ratios(pool)
+        log_weights, _ = pareto_smooth(ratios)
+        return pool, _em(components, pool.x.reshape(-1, dim), jnp.exp(log_weights))
+
+    pool, _ = jax.lax.fori_loop(0, num_rounds, body, (pool, components))
+    ratios, log_q = _ratios(pool)
+    log_weights, pareto_k = pareto_smooth(ratios)
+    x, total = pool.x.reshape(-1, dim), jnp.sum(pool.counts)
+    taken = jnp.repeat(pool.counts > 0, n)
+    last = jax.tree.map(lambda c: c[-1], pool.proposals)
+    top = jnp.max(ratios)
+    relative = jnp.exp(ratios - top)
+    mean = jnp.sum(relative) / total
+    variance = jnp.sum(relative**2) / total / mean**2 - 1
+    return Weighted(
+        x,
+        pool.log_p.reshape(-1),
+        _calibrate(jnp.exp(log_weights), x, log_q, taken, last),
+        pareto_k,
+        top + jnp.log(mean),
+        jnp.sqrt(jnp.maximum(variance, 0.0) / total),
+        total.astype(jnp.int32),
+        jnp.sum(jnp.isnan(pool.log_p), dtype=jnp.int32),
+    )
+
+
+def _ratios(pool: _Pool) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+    """Of the density to all that was drawn from together, and the logarithm of that."""
+    x = pool.x.reshape(-1, pool.x.shape[-1])
+    shares = pool.counts / jnp.sum(pool.counts)
+    log_each = jax.lax.map(lambda c: c.log_mixture(x), pool.proposals)
+    log_q = jax.nn.logsumexp(log_each, 0, b=shares[:, None])
+    log_p = pool.log_p.reshape(-1)
+    taken = jnp.repeat(pool.counts > 0, pool.x.shape[1])
+    return jnp.where(taken & ~jnp.isnan(log_p), log_p - log_q, -jnp.inf), log_q
+
+
+def _log_prob(x: Array, loc: Array, tril: Array, heavy: Array) -> Float[Array, " n"]:
+    dim = loc.size
+    z = jax.scipy.linalg.solve_triangular(tril, (x - loc).T, lower=True)
+    square = jnp.sum(z * z, 0)
+    log_det = jnp.sum(jnp.log(jnp.diagonal(tril)))
+    normal = -0.5 * square - 0.5 * dim * math.log(2 * math.pi)
+    both = _DEGREES + dim
+    const = math.lgamma(0.5 * both) - math.lgamma(0.5 * _DEGREES)
+    const -= 0.5 * dim * math.log(_DEGREES * math.pi)
+    t = const - 0.5 * both * jnp.log1p(square / _DEGREES)
+    return jnp.where(heavy, t, normal) - log_det
+
+
+def _sample(components: Components, n: int, key: Key[Array, ""]) -> Float[Array, "n D"]:
+    """Antithetic pairs, with as many from each component as its share says."""
+    key_z, key_c, key_u = jr.split(key, 3)
+    half, dtype = n // 2, components.loc.dtype
+    levels = (jnp.arange(half, dtype=dtype) + jr.uniform(key_u, (), dtype)) / half
+    which = jnp.searchsorted(jnp.cumsum(components.shares), levels)
+    which = jnp.minimum(jnp.concatenate([which, which]), len(components.shares) - 1)
+    z = normal_draws(n, components.loc.shape[1], key_z, dtype)
+    spread = jnp.mean(jr.normal(key_c, (_DEGREES, half), dtype) ** 2, 0)  # chi-squared, over df
+    longer = jax.lax.rsqrt(jnp.concatenate([spread, spread]))
+    z = z * jnp.where(components.heavy[which], longer, 1.0)[:, None]
+    return components.loc[which] + jnp.einsum("nij,nj->ni", components.tril[which], z)
+
+
+def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> Components:
+    dim = x.shape[1]
+    log_q = c.log_prob(x)
+    there = c.shares > 0
+    joint = jnp.where(there, log_q + jnp.log(jnp.where(there, c.shares, 1.0)), -jnp.inf)
+    parts = weights[:, None] * jax.nn.softmax(joint, 1)
+    shares = jnp.where(there, jnp.maximum(jnp.sum(parts, 0), _LEAST_SHARE), 0.0)
+
+    def move(part: Array, loc: Array, tril: Array, heavy: Array) -> tuple[Array, Array]:
+        effective = jnp.sum(part) ** 2 / jnp.sum(part**2)
+        trust = effective / (effective + 0.5 * dim * (dim + 3))
+        trust = jnp.where(jnp.isfinite(trust), trust, 0.0)
+        z = jax.scipy.linalg.solve_triangular(tril, (x - loc).T, lower=True)
+        # A t distribution counts what is far for less.
+        tail = jnp.where(heavy, (_DEGREES + dim) / (_DEGREES + jnp.sum(z * z, 0)), 1.0)
+        weight = part * tail
+        total = jnp.maximum(jnp.sum(weight), jnp.finfo(x.dtype).tiny)
+        step = z @ weight / total
+        mass = jnp.maximum(jnp.sum(part), jnp.finfo(x.dtype).tiny)
+        second = (z - step[:, None]) * weight @ (z - step[:, None]).T / mass
+        identity = jnp.eye(dim, dtype=x.dtype)
+        new = tril @ jnp.linalg.cholesky((1 - trust) * identity + trust * second)
+        sane = jnp.all(jnp.isfinite(new)) & (trust > 0)
+        return jnp.where(sane, loc + trust * tril @ step, loc), jnp.where(sane, new, tril)
+
+    locs, trils = jax.vmap(move, (1, 0, 0, 0))(parts, c.loc, c.tril, c.heavy)
+    return Components(locs, trils, c.heavy, shares / jnp.sum(shares))
+
+
+def _calibrate(
+    weights: Float[Array, " n"],
+    x: Float[Array, "n D"],
+    log_q: Float[Array, " n"],
+    taken: Bool[Array, " n"],
+    c: Components,
+) -> Float[Array, " n"]:
+    r"""Weights under which the moments of the main component come out exactly (Owen & Zhou 2000).
+
+    With $Q$ what was drawn from, $(q_c/Q)(1, z, z^2 - 1)$ have a known mean under it. What their
+    sample means miss it by is taken out by linear regression, alike for whatever is averaged.
+    """
+    log_c = c.log_prob(x)
+    main = jnp.argmax(c.shares)
+    loc, tril = c.loc[main], c.tril[main]
+    variance = jnp.sum(tril**2, 1) * jnp.where(c.heavy[main], _DEGREES / (_DEGREES - 2), 1.0)
+    z = (x - loc) / jnp.sqrt(variance)
+    ratio = jnp.exp(log_c[:, main] - log_q)[:, None]
+    controls = jnp.concatenate([ratio - 1, ratio * z, ratio * (z * z - 1)], 1)
+    sane = taken[:, None] & jnp.isfinite(controls)
+    total = jnp.sum(taken)
+    means = jnp.sum(jnp.where(sane, controls, 0.0), 0) / total
+    centred = jnp.where(sane, controls - means, 0.0)
+    gram = centred.T @ centred / total
+    ridge = 1e-6 * jnp.trace(gram) / len(gram) * jnp.eye(len(gram), dtype=x.dtype)
+    shift = jnp.linalg.solve(gram + ridge, means)
+    factor = 1 - (centred @ shift)
+    new = weights * jnp.maximum(factor, 0.0)
+    return new / jnp.sum(new)
