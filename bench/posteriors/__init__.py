@@ -1,0 +1,1 @@
+"""Real posteriors, with moments from long NUTS runs, for fits to be judged by."""
