@@ -31,6 +31,7 @@ from ._api_unitless import total_variation as total_variation
 from ._api_unitless import triangular_discrimination as triangular_discrimination
 from ._api_unitless import tsallis as tsallis
 from ._compat.convert import as_distribution as as_distribution
+from ._compat.numpyro_model import as_posterior as as_posterior
 from ._errors import NoClosedFormError as NoClosedFormError
 from ._errors import NoDecompositionError as NoDecompositionError
 from ._estimator.base import AbstractEstimator as AbstractEstimator
@@ -138,6 +139,7 @@ from ._operand.poisson import Poisson as Poisson
 from ._operand.posterior import Posterior as Posterior
 from ._operand.power_spherical import PowerSpherical as PowerSpherical
 from ._operand.product import Product as Product
+from ._operand.repeated import Repeated as Repeated
 from ._operand.space import AbstractSpace as AbstractSpace
 from ._operand.space import Cholesky as Cholesky
 from ._operand.space import CholeskyCorrelation as CholeskyCorrelation

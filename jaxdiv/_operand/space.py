@@ -12,7 +12,7 @@ from .._special import sigmoid, softplus, tanh
 from .base import Shape, widen
 
 
-def _as_shape(shape: Any) -> Any:
+def as_shape(shape: Any) -> Any:
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
@@ -93,7 +93,7 @@ class Real(AbstractSpace):
         6
     """
 
-    shape: Shape = eqx.field(static=True, converter=_as_shape, default=())
+    shape: Shape = eqx.field(static=True, converter=as_shape, default=())
 
     @property
     def size(self):
@@ -119,7 +119,7 @@ class Positive(AbstractSpace):
         7.3891 2.0
     """
 
-    shape: Shape = eqx.field(static=True, converter=_as_shape, default=())
+    shape: Shape = eqx.field(static=True, converter=as_shape, default=())
 
     @property
     def size(self):
@@ -155,7 +155,7 @@ class Interval(AbstractSpace):
 
     low: float = eqx.field(static=True, converter=float)
     high: float = eqx.field(static=True, converter=float)
-    shape: Shape = eqx.field(static=True, converter=_as_shape, default=())
+    shape: Shape = eqx.field(static=True, converter=as_shape, default=())
 
     def __check_init__(self):
         if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
