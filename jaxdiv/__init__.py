@@ -60,6 +60,7 @@ from ._fit.assess import Assessment as Assessment
 from ._fit.assess import Summary as Summary
 from ._fit.constraint import unconstrain as unconstrain
 from ._fit.fit import fit as fit
+from ._fit.moment_matching import MomentMatching as MomentMatching
 from ._fit.natural_gradient import NaturalGradient as NaturalGradient
 from ._fit.newton import newton as newton
 from ._fit.objective import Forward as Forward

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from .adaptive import Weighted
 from .draws import LogDensityFn
 from .template import AbstractTemplate
 
@@ -31,6 +32,7 @@ class Ends(NamedTuple):
     num_evaluations: Int[Array, " S"]
     num_bad: Int[Array, " S"]
     losses: Float[Array, "S steps"]
+    weighted: Weighted | None = None  # the target by importance weights, where they are at hand
 
 
 class AbstractAlgorithm(eqx.Module):
@@ -38,6 +40,7 @@ class AbstractAlgorithm(eqx.Module):
 
     max_evaluations: eqx.AbstractVar[int]
     tolerance: eqx.AbstractVar[float]
+    forward: eqx.AbstractClassVar[bool]  # whether it is KL(target, family) that it minimises
 
     @abc.abstractmethod
     def solve(self, problem: Problem, key: Key[Array, ""], num_judged: int) -> Ends:

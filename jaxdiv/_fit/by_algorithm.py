@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from .._estimator.quasi import normal_draws
 from .._operand.constrained import Constrained
 from .._operand.posterior import Posterior
+from .adaptive import Weighted, adapt, beside
 from .affine import affine_of
 from .algorithm import AbstractAlgorithm, Ends, Problem
-from .adaptive import Weighted, adapt, beside
 from .assess import assess
 from .diagnostics import Margins, cluster
 from .draws import LogDensityFn
@@ -69,16 +69,20 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
     errors = jnp.std(terms, 1) / jnp.sqrt(jnp.asarray(NUM_JUDGED, z.dtype))
     result = _explain(algorithm, ends, values, errors)
     is_optimum = ends.settled & jnp.isfinite(values)
+    weighted = ends.weighted
     order = jnp.lexsort((values, ~is_optimum))
     ends, result, values, errors, is_optimum, draws, log_p, log_q = jax.tree.map(
         lambda x: x[order],
-        (ends, result, values, errors, is_optimum, draws, log_p, log_q),
+        (ends._replace(weighted=None), result, values, errors, is_optimum, draws, log_p, log_q),
     )
+    ends = ends._replace(weighted=weighted)
     number, is_distinct = cluster(
         ends.members, is_optimum, Margins.sampled(first.size, 8 * NUM_JUDGED)
     )
     best = jax.tree.map(lambda x: x[0], ends.members)
-    better = _weighted(log_density, ends, draws, log_p, log_q, key_weigh)
+    better = ends.weighted
+    if better is None:
+        better = _weighted(log_density, ends, draws, log_p, log_q, key_weigh)
     log_q_there = best.log_prob(better.draws)
     optima, own, there = ends.members, draws[0], better.draws
     if posterior is not None:
@@ -86,7 +90,12 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         optima = jax.vmap(lambda base: Constrained(base, posterior.parameters))(optima)
         own, there = jax.vmap(posterior.constrain)(own), jax.vmap(posterior.constrain)(there)
     assessment = assess(log_p[0], log_q[0], own, better, log_q_there, there, is_optimum[0])
-    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED).at[0].add(NUM_ROUNDS * NUM_JUDGED)
+    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED)
+    if ends.weighted is None:
+        num_judged = num_judged.at[0].add(NUM_ROUNDS * NUM_JUDGED)
+    if algorithm.forward:
+        values = values.at[0].set(assessment.forward_kl)
+        errors = errors.at[0].set(assessment.upper_error)
     return Fit(
         distribution=best,
         value=values[0],

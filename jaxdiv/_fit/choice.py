@@ -12,18 +12,19 @@ from .._operand.multivariate_normal import MultivariateNormal
 from .._operand.normal import Normal
 from .._operand.posterior import Posterior
 from .algorithm import AbstractAlgorithm
+from .moment_matching import MomentMatching
 from .natural_gradient import NaturalGradient
-from .objective import Reverse
+from .objective import Forward, Reverse
 from .template import AbstractTemplate, FullRank, MeanField
 
-NUM_STARTS = 3
+NUM_STARTS = 4
 
 
 def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
     """The algorithm that was given, or that suits the target; None for a descent by optax."""
     if isinstance(optim, AbstractAlgorithm):
         return optim
-    if optim is not None or not isinstance(objective, Reverse):
+    if optim is not None or not isinstance(objective, Forward | Reverse):
         return None
     if not isinstance(objective.functional, KL) or objective.estimator is not None:
         return None
@@ -31,7 +32,9 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
         serves = family is None or kind_of(family) is not None
     else:
         serves = isinstance(family, FullRank | MeanField) or family is None
-    return NaturalGradient() if serves else None
+    if not serves:
+        return None
+    return NaturalGradient() if isinstance(objective, Reverse) else MomentMatching()
 
 
 def kind_of(family: Any) -> AbstractTemplate | None:

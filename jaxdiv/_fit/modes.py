@@ -12,7 +12,7 @@ from .draws import LogDensityFn
 from .newton import newton, newton_state
 
 _NUM_STEPS = 40
-_NUM_DRAWS = 8  # pairs, by which the Gaussians along a path are compared
+_NUM_DRAWS = 4  # pairs, by which the Gaussians along a path are compared
 _RADIUS = 10.0
 _TOLERANCE = 1e-3  # nats that a step towards a mode still promises
 _SAME = 4.0  # squared distance, in standard deviations, within which two modes are one

@@ -1,7 +1,7 @@
 """Reverse KL of a Gaussian to a log-density, by natural-gradient steps."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -57,6 +57,7 @@ class NaturalGradient(AbstractAlgorithm):
     num_steps: int = eqx.field(static=True, default=60)
     max_evaluations: int = eqx.field(static=True, default=10_000)
     tolerance: float = eqx.field(static=True, default=5e-4)
+    forward: ClassVar[bool] = False
 
     @property
     def quantity(self):
