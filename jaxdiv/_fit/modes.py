@@ -107,7 +107,8 @@ def is_repeated(starts: Start) -> Bool[Array, " S"]:
 
     def distance(a: Start, b: Start) -> Float[Array, ""]:
         between = jnp.stack([b.loc - a.loc, 20 * (b.end - a.end)], -1)
-        return jnp.min(jnp.sum(jnp.linalg.solve(a.scale, between) ** 2, 0))
+        by_each = jnp.stack([jnp.linalg.solve(scale, between) for scale in (a.scale, b.scale)])
+        return jnp.min(jnp.max(jnp.sum(by_each**2, 1), 0))
 
     num = starts.value.size
     between = jax.vmap(lambda a: jax.vmap(lambda b: distance(a, b))(starts))(starts)
