@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 
 from .._operand.base import floating
 from .._operand.independent import Independent, as_multivariate
-from .._operand.multivariate_normal import MultivariateNormal, _match, _solve, _whitened_shift
+from .._operand.multivariate_normal import MultivariateNormal, _match, _solve, _whiten
 from .._operand.normal import Normal, log_det_divergence
 from .._special import phi
 from .._special.base import log1p
@@ -75,8 +75,8 @@ def _of_coordinates(loc_p: Any, scale_p: Any, loc_q: Any, scale_q: Any) -> Terms
 
 
 def _of_matrices(p: MultivariateNormal, q: MultivariateNormal) -> Terms:
-    z = _whitened_shift(p, q)
     tril_p, tril_q = _match(*floating(p.factor(), q.factor()))
+    z, _ = _whiten(p, q, tril_p)
     scale_p, scale_q = _scales(tril_p), _scales(tril_q)
     root_p, root_q = tril_p / scale_p[..., None], tril_q / scale_q[..., None]
     # Differences, of the digits that those of the factors have: P and Q may be near each other.

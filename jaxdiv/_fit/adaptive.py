@@ -22,12 +22,13 @@ class Components(NamedTuple):
 
     loc: Float[Array, "C D"]
     tril: Float[Array, "C D D"]
+    inverse: Float[Array, "C D D"]
     heavy: Bool[Array, " C"]
     shares: Float[Array, " C"]  # 0 for what is not there
 
     def log_prob(self, x: Float[Array, "n D"]) -> Float[Array, "n C"]:
         """Of each component."""
-        return jax.vmap(lambda *c: _log_prob(x, *c), out_axes=1)(self.loc, self.tril, self.heavy)
+        return jax.vmap(lambda *c: _log_prob(x, *c), out_axes=1)(self.loc, self.inverse, self.heavy)
 
     def log_mixture(self, x: Float[Array, "n D"]) -> Float[Array, " n"]:
         """By the shares."""
@@ -56,9 +57,11 @@ def beside(
 ) -> Components:
     """Each Gaussian, and a wider t beside it."""
     wider = 1 + _WIDER / math.sqrt(loc.shape[1])
+    inverse = _inverses(tril)
     return Components(
         jnp.concatenate([loc, loc]),
         jnp.concatenate([tril, wider * tril]),
+        jnp.concatenate([inverse, inverse / wider]),
         jnp.repeat(jnp.array([False, True]), len(loc)),
         0.5 * jnp.concatenate([shares, shares]),
     )
@@ -83,8 +86,8 @@ def adapt(
     r"""Draws from the mixture, round after round, each time moved towards what the weights say.
 
     A draw weighs $\tilde p(x) / \sum_r n_r q_r(x)$, over all rounds (Cornuet et al. 2012); shares,
-    means and covariances of the next round are those of a step of EM under the weights (Cappe et al.
-    2008), damped by their effective sample size. `seen` are draws from each of the first `S`
+    means and covariances of the next round are those of a step of EM under the weights (Cappe et
+    al. 2008), damped by their effective sample size. `seen` are draws from each of the first `S`
     components with their log-densities, `n` each, as are those of a round.
     """
     num_seen, n, dim = seen[0].shape
@@ -154,11 +157,18 @@ def _ratios(pool: _Pool) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
     return jnp.where(taken & ~jnp.isnan(log_p), log_p - log_q, -jnp.inf), log_q
 
 
-def _log_prob(x: Array, loc: Array, tril: Array, heavy: Array) -> Float[Array, " n"]:
+def _inverses(trils: Float[Array, "C D D"]) -> Float[Array, "C D D"]:
+    # One after the other: two batched solves at once can stop a CPU of two cores for ever.
+    identity = jnp.eye(trils.shape[-1], dtype=trils.dtype)
+    return jax.lax.map(
+        lambda tril: jax.scipy.linalg.solve_triangular(tril, identity, lower=True), trils
+    )
+
+
+def _log_prob(x: Array, loc: Array, inverse: Array, heavy: Array) -> Float[Array, " n"]:
     dim = loc.size
-    z = jax.scipy.linalg.solve_triangular(tril, (x - loc).T, lower=True)
-    square = jnp.sum(z * z, 0)
-    log_det = jnp.sum(jnp.log(jnp.diagonal(tril)))
+    square = jnp.sum(((x - loc) @ inverse.T) ** 2, 1)
+    log_det = -jnp.sum(jnp.log(jnp.diagonal(inverse)))
     normal = -0.5 * square - 0.5 * dim * math.log(2 * math.pi)
     both = _DEGREES + dim
     const = math.lgamma(0.5 * both) - math.lgamma(0.5 * _DEGREES)
@@ -189,11 +199,12 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
     parts = weights[:, None] * jax.nn.softmax(joint, 1)
     shares = jnp.where(there, jnp.maximum(jnp.sum(parts, 0), _LEAST_SHARE), 0.0)
 
-    def move(part: Array, loc: Array, tril: Array, heavy: Array) -> tuple[Array, Array]:
+    def move(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+        part, loc, tril, inverse, heavy = inputs
         effective = jnp.sum(part) ** 2 / jnp.sum(part**2)
         trust = effective / (effective + 0.5 * dim * (dim + 3))
         trust = jnp.where(jnp.isfinite(trust), trust, 0.0)
-        z = jax.scipy.linalg.solve_triangular(tril, (x - loc).T, lower=True)
+        z = inverse @ (x - loc).T
         # A t distribution counts what is far for less.
         tail = jnp.where(heavy, (_DEGREES + dim) / (_DEGREES + jnp.sum(z * z, 0)), 1.0)
         weight = part * tail
@@ -206,8 +217,8 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
         sane = jnp.all(jnp.isfinite(new)) & (trust > 0)
         return jnp.where(sane, loc + trust * tril @ step, loc), jnp.where(sane, new, tril)
 
-    locs, trils = jax.vmap(move, (1, 0, 0, 0))(parts, c.loc, c.tril, c.heavy)
-    return Components(locs, trils, c.heavy, shares / jnp.sum(shares))
+    locs, trils = jax.lax.map(move, (parts.T, c.loc, c.tril, c.inverse, c.heavy))
+    return Components(locs, trils, _inverses(trils), c.heavy, shares / jnp.sum(shares))
 
 
 def _calibrate(

@@ -61,8 +61,8 @@ class Assessment(eqx.Module):
         log_evidence: $\log Z$ by importance weights; `log_evidence_error`.
         effective_sample_size: of the weighted draws.
         pareto_k: of $q$: the shape of the tail of $p/q$ at its own draws (Yao et al. 2018).
-        weighted_pareto_k: the same of the weighted draws (Vehtari et al. 2024): below 0.7 an average by
-            them can be trusted, which 0.7 does not guarantee: a mode that no draw has met leaves
+        weighted_pareto_k: the same of the weighted draws (Vehtari et al. 2024): below 0.7 an average
+            by them can be trusted, which 0.7 does not guarantee: a mode that no draw has met leaves
             no trace.
         num_draws: how many weighted draws there are.
         num_bad: at how many the log-density was NaN; they weigh nothing.

@@ -15,8 +15,8 @@ class Residuals(NamedTuple):
 
     With $g = \nabla \log p(x)$ and $h = L^T g + z$, which is zero at every draw where $q = p$,
     `slope` is the mean of $h$ and `curvature` the symmetric part of that of $z h^T$. To second
-    order $q$ is $\frac12 |b|^2 + \frac14 |M|^2$ nats above its optimum, `gap`; a natural-gradient step
-    removes them. `noise` is what the part of $h$ that is not linear in $z$ adds to that gap by
+    order $q$ is $\frac12 |b|^2 + \frac14 |M|^2$ nats above its optimum, `gap`; a natural-gradient
+    step removes them. `noise` is what the part of $h$ that is not linear in $z$ adds to that gap by
     chance, for this many draws.
     """
 

@@ -105,12 +105,14 @@ def is_repeated(starts: Start) -> Bool[Array, " S"]:
     Near are their Gaussians, or, much nearer, the ends of their paths.
     """
 
-    def distance(a: Start, b: Start) -> Float[Array, ""]:
-        between = jnp.stack([b.loc - a.loc, 20 * (b.end - a.end)], -1)
-        by_each = jnp.stack([jnp.linalg.solve(scale, between) for scale in (a.scale, b.scale)])
+    inverses = jax.lax.map(jnp.linalg.inv, starts.scale)
+
+    def distance(a: tuple[Start, Array], b: tuple[Start, Array]) -> Float[Array, ""]:
+        between = jnp.stack([b[0].loc - a[0].loc, 20 * (b[0].end - a[0].end)], -1)
+        by_each = jnp.stack([a[1] @ between, b[1] @ between])
         return jnp.min(jnp.max(jnp.sum(by_each**2, 1), 0))
 
-    num = starts.value.size
-    between = jax.vmap(lambda a: jax.vmap(lambda b: distance(a, b))(starts))(starts)
+    num, both = starts.value.size, (starts, inverses)
+    between = jax.vmap(lambda a: jax.vmap(lambda b: distance(a, b))(both))(both)
     near = (between < _SAME) & jnp.tri(num, k=-1, dtype=bool).T
     return jnp.any(near, 0) | ~jnp.isfinite(starts.value)

@@ -108,7 +108,7 @@ class NaturalGradient(AbstractAlgorithm):
             members,
             gap=ends.gap,
             step=jnp.max(jnp.abs(ends.residuals.slope), -1),
-            curvature=1 - jnp.linalg.eigvalsh(ends.residuals.curvature)[..., -1],
+            curvature=1 - jax.lax.map(jnp.linalg.eigvalsh, ends.residuals.curvature)[..., -1],
             settled=jax.vmap(lambda now: is_settled(now, diagonal))(settled.now) & ~repeated,
             repeated=repeated,
             num_steps=settled.num_steps,
@@ -140,7 +140,8 @@ def meets_another(settled: Settled, skip: Bool[Array, " S"]) -> Bool[Array, " S"
         MultivariateNormal(jnp.expand_dims(loc, axis), jnp.expand_dims(trils, axis))
         for axis in (0, 1)
     )
-    apart = exact(KL(), p, q) + exact(KL(), q, p)
+    one_way = exact(KL(), p, q)
+    apart = one_way + one_way.T
     value, index = settled.now.value, jnp.arange(num)
     better = (value[None] < value[:, None]) | (
         (value[None] == value[:, None]) & (index[None] < index[:, None])

@@ -141,10 +141,9 @@ class MultivariateNormal(AbstractDistribution):
 def _(functional, p, q):
     if p.scale_tril is None or q.scale_tril is None:
         return kl_by_difference(p, q, p.covariance() - q.covariance())
-    z = _whitened_shift(p, q)
-    half_square = 0.5 * jnp.sum(z * z, -1)
     tril_p, tril_q = floating(p.factor(), q.factor())
-    relative = _solve(*_match(tril_q, tril_p - tril_q))
+    z, relative = _whiten(p, q, tril_p - tril_q)
+    half_square = 0.5 * jnp.sum(z * z, -1)
     strict = jnp.sum(jnp.tril(relative, -1) ** 2, (-2, -1))
     diagonals = (jnp.diagonal(tril, axis1=-2, axis2=-1) for tril in (tril_p, tril_q))
     return half_square + 0.5 * strict + jnp.sum(log_det_divergence(*diagonals), -1)
@@ -152,13 +151,12 @@ def _(functional, p, q):
 
 def kl_by_difference(p: MultivariateNormal, q: MultivariateNormal, difference: Array) -> Array:
     r"""From $\Sigma_p - \Sigma_q$."""
-    z = _whitened_shift(p, q)
-    return 0.5 * jnp.sum(z * z, -1) + 0.5 * _trace_phi(_excess(q, difference))
+    z, half = _whiten(p, q, difference)
+    return 0.5 * jnp.sum(z * z, -1) + 0.5 * _trace_phi(_excess(q, half))
 
 
-def _excess(q: MultivariateNormal, difference: Array) -> Array:
-    r"""$L_q^{-1}(\Sigma_p - \Sigma_q)L_q^{-T}$."""
-    excess = _solve(*_match(q.factor(), difference))
+def _excess(q: MultivariateNormal, excess: Array) -> Array:
+    r"""$L_q^{-1}(\Sigma_p - \Sigma_q)L_q^{-T}$, of which the first two factors are given."""
     excess = _solve(_match(q.factor(), excess)[0], excess.mT)
     return 0.5 * (excess + excess.mT)
 
@@ -171,11 +169,12 @@ def whitened(
     if difference is None and (p.scale_tril is None or q.scale_tril is None):
         difference = p.covariance() - q.covariance()
     if difference is None:
-        relative = _solve(*_match(tril_q, tril_p - tril_q))
+        z, relative = _whiten(p, q, tril_p - tril_q)
         excess = relative + relative.mT + relative @ relative.mT
     else:
-        excess = _excess(q, difference)
-    return Whitened(_whitened_shift(p, q), excess, 2 * (_log_det(tril_p) - _log_det(tril_q)))
+        z, half = _whiten(p, q, difference)
+        excess = _excess(q, half)
+    return Whitened(z, excess, 2 * (_log_det(tril_p) - _log_det(tril_q)))
 
 
 @rule(Renyi, MultivariateNormal, MultivariateNormal)
@@ -206,20 +205,26 @@ def _(functional, p):
 
 @rule(CrossEntropy, MultivariateNormal, MultivariateNormal)
 def _(functional, p, q):
-    z = _whitened_shift(p, q)
     tril_p, tril_q = floating(p.factor(), q.factor())
-    ratio = _solve(*_match(tril_q, tril_p))
+    z, ratio = _whiten(p, q, tril_p)
     square = jnp.sum(z * z, -1) + jnp.sum(ratio * ratio, (-2, -1))
     return 0.5 * square + _log_det(tril_q) + z.shape[-1] * _LOG_SQRT_2PI
 
 
-def _whitened_shift(p: MultivariateNormal, q: MultivariateNormal) -> Array:
+def _whiten(p: MultivariateNormal, q: MultivariateNormal, matrix: Array) -> tuple[Array, Array]:
+    r"""$L_q^{-1}(\mu_p - \mu_q)$ and $L_q^{-1} A$, in one solve.
+
+    Two of them at once can stop for ever on a CPU of two cores: each batched solve waits in a thread
+    for work that only the other's thread could do (jaxlib 0.10).
+    """
     if p.event_shape != q.event_shape:
         raise ValueError(
             f"p is on R^{p.event_shape[0]} and q on R^{q.event_shape[0]}: they must agree."
         )
-    loc_p, loc_q, tril = floating(p.loc, q.loc, q.factor())
-    return _solve(*_match(tril, (loc_p - loc_q)[..., None]))[..., 0]
+    loc_p, loc_q, tril, matrix = floating(p.loc, q.loc, q.factor(), matrix)
+    columns = jnp.concatenate(_match((loc_p - loc_q)[..., None], matrix), -1)
+    solved = _solve(*_match(tril, columns))
+    return solved[..., 0], solved[..., 1:]
 
 
 def _match(a: Array, b: Array) -> tuple[Array, Array]:
