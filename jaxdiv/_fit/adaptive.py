@@ -12,23 +12,23 @@ from .._estimator.pareto import pareto_smooth
 from .._estimator.quasi import normal_draws
 from .draws import LogDensityFn
 
-_DEGREES = 5  # of freedom, of the t distribution beside each Gaussian
+_DEGREES = (4, 12)  # of freedom, of the t distributions beside each Gaussian
 _LEAST_SHARE = 0.02  # of the draws, that a component keeps
 _WIDER = 1.2  # the t is wider by this over the root of the dimension
 
 
 class Components(NamedTuple):
-    """Gaussians and, where `heavy`, t distributions, and the shares of each in draws."""
+    """Gaussians and t distributions, and the shares of each in draws."""
 
     loc: Float[Array, "C D"]
     tril: Float[Array, "C D D"]
     inverse: Float[Array, "C D D"]
-    heavy: Bool[Array, " C"]
+    df: Float[Array, " C"]  # infinite for a Gaussian
     shares: Float[Array, " C"]  # 0 for what is not there
 
     def log_prob(self, x: Float[Array, "n D"]) -> Float[Array, "n C"]:
         """Of each component."""
-        return jax.vmap(lambda *c: _log_prob(x, *c), out_axes=1)(self.loc, self.inverse, self.heavy)
+        return jax.vmap(lambda *c: _log_prob(x, *c), out_axes=1)(self.loc, self.inverse, self.df)
 
     def log_mixture(self, x: Float[Array, "n D"]) -> Float[Array, " n"]:
         """By the shares."""
@@ -55,15 +55,16 @@ class Weighted(NamedTuple):
 def beside(
     loc: Float[Array, "S D"], tril: Float[Array, "S D D"], shares: Float[Array, " S"]
 ) -> Components:
-    """Each Gaussian, and a wider t beside it."""
-    wider = 1 + _WIDER / math.sqrt(loc.shape[1])
+    """Each Gaussian, and wider t distributions beside it."""
+    kinds = len(_DEGREES) + 1
+    wider = jnp.full(kinds, 1 + _WIDER / math.sqrt(loc.shape[1]), loc.dtype).at[0].set(1.0)
     inverse = _inverses(tril)
     return Components(
-        jnp.concatenate([loc, loc]),
-        jnp.concatenate([tril, wider * tril]),
-        jnp.concatenate([inverse, inverse / wider]),
-        jnp.repeat(jnp.array([False, True]), len(loc)),
-        0.5 * jnp.concatenate([shares, shares]),
+        jnp.tile(loc, (kinds, 1)),
+        jnp.concatenate([width * tril for width in wider]),
+        jnp.concatenate([inverse / width for width in wider]),
+        jnp.repeat(jnp.array([math.inf, *_DEGREES], loc.dtype), len(loc)),
+        jnp.tile(shares, kinds) / kinds,
     )
 
 
@@ -165,16 +166,18 @@ def _inverses(trils: Float[Array, "C D D"]) -> Float[Array, "C D D"]:
     )
 
 
-def _log_prob(x: Array, loc: Array, inverse: Array, heavy: Array) -> Float[Array, " n"]:
+def _log_prob(x: Array, loc: Array, inverse: Array, df: Array) -> Float[Array, " n"]:
     dim = loc.size
     square = jnp.sum(((x - loc) @ inverse.T) ** 2, 1)
     log_det = -jnp.sum(jnp.log(jnp.diagonal(inverse)))
     normal = -0.5 * square - 0.5 * dim * math.log(2 * math.pi)
-    both = _DEGREES + dim
-    const = math.lgamma(0.5 * both) - math.lgamma(0.5 * _DEGREES)
-    const -= 0.5 * dim * math.log(_DEGREES * math.pi)
-    t = const - 0.5 * both * jnp.log1p(square / _DEGREES)
-    return jnp.where(heavy, t, normal) - log_det
+    log_prob = normal
+    for degrees in _DEGREES:
+        const = math.lgamma(0.5 * (degrees + dim)) - math.lgamma(0.5 * degrees)
+        const -= 0.5 * dim * math.log(degrees * math.pi)
+        t = const - 0.5 * (degrees + dim) * jnp.log1p(square / degrees)
+        log_prob = jnp.where(df == degrees, t, log_prob)
+    return log_prob - log_det
 
 
 def _sample(components: Components, n: int, key: Key[Array, ""]) -> Float[Array, "n D"]:
@@ -185,9 +188,11 @@ def _sample(components: Components, n: int, key: Key[Array, ""]) -> Float[Array,
     which = jnp.searchsorted(jnp.cumsum(components.shares), levels)
     which = jnp.minimum(jnp.concatenate([which, which]), len(components.shares) - 1)
     z = normal_draws(n, components.loc.shape[1], key_z, dtype)
-    spread = jnp.mean(jr.normal(key_c, (_DEGREES, half), dtype) ** 2, 0)  # chi-squared, over df
-    longer = jax.lax.rsqrt(jnp.concatenate([spread, spread]))
-    z = z * jnp.where(components.heavy[which], longer, 1.0)[:, None]
+    df = components.df[which]
+    squares = jnp.cumsum(jr.normal(key_c, (max(_DEGREES), half), dtype) ** 2, 0)
+    for degrees in _DEGREES:
+        spread = jnp.tile(squares[degrees - 1] / degrees, 2)  # chi-squared
+        z = z * jnp.where(df == degrees, jax.lax.rsqrt(spread), 1.0)[:, None]
     return components.loc[which] + jnp.einsum("nij,nj->ni", components.tril[which], z)
 
 
@@ -200,13 +205,14 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
     shares = jnp.where(there, jnp.maximum(jnp.sum(parts, 0), _LEAST_SHARE), 0.0)
 
     def move(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
-        part, loc, tril, inverse, heavy = inputs
+        part, loc, tril, inverse, df = inputs
         effective = jnp.sum(part) ** 2 / jnp.sum(part**2)
         trust = effective / (effective + 0.5 * dim * (dim + 3))
         trust = jnp.where(jnp.isfinite(trust), trust, 0.0)
         z = inverse @ (x - loc).T
         # A t distribution counts what is far for less.
-        tail = jnp.where(heavy, (_DEGREES + dim) / (_DEGREES + jnp.sum(z * z, 0)), 1.0)
+        finite = jnp.where(jnp.isinf(df), 1.0, df)
+        tail = jnp.where(jnp.isinf(df), 1.0, (finite + dim) / (finite + jnp.sum(z * z, 0)))
         weight = part * tail
         total = jnp.maximum(jnp.sum(weight), jnp.finfo(x.dtype).tiny)
         step = z @ weight / total
@@ -217,8 +223,8 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
         sane = jnp.all(jnp.isfinite(new)) & (trust > 0)
         return jnp.where(sane, loc + trust * tril @ step, loc), jnp.where(sane, new, tril)
 
-    locs, trils = jax.lax.map(move, (parts.T, c.loc, c.tril, c.inverse, c.heavy))
-    return Components(locs, trils, _inverses(trils), c.heavy, shares / jnp.sum(shares))
+    locs, trils = jax.lax.map(move, (parts.T, c.loc, c.tril, c.inverse, c.df))
+    return Components(locs, trils, _inverses(trils), c.df, shares / jnp.sum(shares))
 
 
 def _calibrate(
@@ -236,7 +242,9 @@ def _calibrate(
     log_c = c.log_prob(x)
     main = jnp.argmax(c.shares)
     loc, tril = c.loc[main], c.tril[main]
-    variance = jnp.sum(tril**2, 1) * jnp.where(c.heavy[main], _DEGREES / (_DEGREES - 2), 1.0)
+    df = c.df[main]
+    wider = jnp.where(jnp.isinf(df), 1.0, df / jnp.where(jnp.isinf(df), 1.0, df - 2))
+    variance = jnp.sum(tril**2, 1) * wider
     z = (x - loc) / jnp.sqrt(variance)
     ratio = jnp.exp(log_c[:, main] - log_q)[:, None]
     controls = jnp.concatenate([ratio - 1, ratio * z, ratio * (z * z - 1)], 1)

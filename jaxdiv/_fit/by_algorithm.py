@@ -138,8 +138,9 @@ def _starts(
     )
     width = _WIDTHS / jnp.sqrt(jnp.abs(curvature))
     unit = jnp.where(jnp.isfinite(width), jnp.minimum(width, _SPREAD), _SPREAD)
-    moves = jitter.spread * unit * jr.normal(key, (num, first.size), first.dtype)
-    return first + moves.at[0].set(0.0)
+    moves = jitter.spread * unit * jr.normal(key, (num // 2, first.size), first.dtype)
+    # In pairs on both sides: so two modes are seldom both missed.
+    return first + jnp.concatenate([0 * first[None], moves, -moves])[:num]
 
 
 def _draws(member: Any, z: Float[Array, "n D"], key: Key[Array, ""]) -> Float[Array, "n D"]:
