@@ -12,11 +12,16 @@ from .template import AbstractTemplate
 
 
 class Problem(NamedTuple):
-    """A log-density on $R^D$, the kind of family, and points to start from."""
+    """A log-density on $R^D$, the kind of family, and where to start from.
+
+    `others` are points to start from besides `first`, or, where nothing is known of the target,
+    their number: they are then laid about the mode that is found from `first`.
+    """
 
     log_density: LogDensityFn
     template: AbstractTemplate
-    starts: Float[Array, "S D"]
+    first: Float[Array, " D"]
+    others: Float[Array, "S D"] | int
 
 
 class Ends(NamedTuple):

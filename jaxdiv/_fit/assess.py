@@ -61,8 +61,8 @@ class Assessment(eqx.Module):
         log_evidence: $\log Z$ by importance weights; `log_evidence_error`.
         effective_sample_size: of the weighted draws.
         pareto_k: of $q$: the shape of the tail of $p/q$ at its own draws (Yao et al. 2018).
-        weighted_pareto_k: the same of the weighted draws (Vehtari et al. 2024): below 0.7 an average
-            by them can be trusted, which 0.7 does not guarantee: a mode that no draw has met leaves
+        weighted_pareto_k: of the weighted draws (Vehtari et al. 2024): below 0.7 an average by them
+            can be trusted, which 0.7 does not guarantee: a mode that no draw has met leaves
             no trace.
         num_draws: how many weighted draws there are.
         num_bad: at how many the log-density was NaN; they weigh nothing.
@@ -126,13 +126,19 @@ def assess(
     fitted = _summary(fitted_values, jnp.full(n, 1 / n, dtype))
     weighted = _summary(values, weights)
     limit = jnp.minimum(1 - 1 / jnp.log10(better.num_draws.astype(dtype)), _LARGEST_K)
-    precise = jnp.max(weighted.mean_error / weighted.sd) < _LARGEST_ERROR
-    precise &= jnp.max(weighted.sd_error / weighted.sd) < 2 * _LARGEST_ERROR
+    moves = weighted.sd > 0  # entries that are constant have no errors
+    scale = jnp.where(moves, weighted.sd, 1.0)
+    precise = jnp.max(weighted.mean_error / scale) < _LARGEST_ERROR
+    precise &= jnp.max(weighted.sd_error / scale) < 2 * _LARGEST_ERROR
+    shift = jnp.max(jnp.abs(fitted.mean - weighted.mean) / scale)
+    ratio = jnp.max(jnp.where(moves, jnp.abs(fitted.sd / scale - 1), 0.0))
+    close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO)
+    # A heavy tail of its own ratios means mass elsewhere: if the weights have not found it, nothing
+    # has.
+    light = own_k < _LARGEST_K
     trusted = sound & precise & (better.pareto_k < limit) & (ess > _LEAST_EFFECTIVE)
-    shift = jnp.max(jnp.abs(fitted.mean - weighted.mean) / weighted.sd)
-    ratio = jnp.max(jnp.abs(fitted.sd / weighted.sd - 1))
-    close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO) & (own_k < _LARGEST_K)
-    verdict = VERDICT.where(close, VERDICT.usable, VERDICT.usable_weighted)
+    trusted &= light | ~close
+    verdict = VERDICT.where(close & light, VERDICT.usable, VERDICT.usable_weighted)
     verdict = VERDICT.where(trusted, verdict, VERDICT.not_usable)
     shaped = [
         jax.tree.map(lambda rows: unravel(rows) if rows.ndim == 1 else jax.vmap(unravel)(rows), s)

@@ -25,8 +25,6 @@ from .template import FullRank
 NUM_JUDGED = 512  # draws of each end
 NUM_ROUNDS = 3  # of as many weighted draws after them
 _LEAST_SHARE = 0.02  # of those, from an end that has less of the target's mass
-_SPREAD = 2.0  # of the starts in free coordinates, where the density varies no faster
-_WIDTHS = 10.0  # and in units of the width that the curvature at the first one says
 
 
 class Options(NamedTuple):
@@ -49,8 +47,8 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
     def log_density(x: Float[Array, " D"]) -> Float[Array, ""]:
         return target.log_prob(x)
 
-    starts = _starts(log_density, target, first, jitter, options.num_starts, key_starts)
-    ends = algorithm.solve(Problem(log_density, template, starts), key_solve, NUM_JUDGED)
+    others = _others(target, first, jitter, options.num_starts, key_starts)
+    ends = algorithm.solve(Problem(log_density, template, first, others), key_solve, NUM_JUDGED)
     z = normal_draws(NUM_JUDGED, first.size, key_judge)
 
     def judge(inputs: tuple[Any, Array]) -> tuple[Array, Array, Array]:
@@ -117,30 +115,15 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
     )
 
 
-def _starts(
-    log_density: LogDensityFn,
-    target: Any,
-    first: Float[Array, " D"],
-    jitter: Jitter,
-    num: int,
-    key: Key[Array, ""],
-) -> Float[Array, "S D"]:
-    """The first point, and others drawn about where the target's mass may be."""
-    if num == 1:
-        return first[None]
-    landscape = landscape_of(target)
-    if landscape is not None:
-        member = FullRank().member(first, jnp.eye(first.size, dtype=first.dtype))
-        return jitter.draw(member, member, landscape, num, key).loc
-    # A coordinate in which the density is narrow (that of a column in small units) moves less.
-    curvature = jax.vmap(lambda e: jnp.vdot(e, jax.jvp(jax.grad(log_density), (first,), (e,))[1]))(
-        jnp.eye(first.size, dtype=first.dtype)
-    )
-    width = _WIDTHS / jnp.sqrt(jnp.abs(curvature))
-    unit = jnp.where(jnp.isfinite(width), jnp.minimum(width, _SPREAD), _SPREAD)
-    moves = jitter.spread * unit * jr.normal(key, (num // 2, first.size), first.dtype)
-    # In pairs on both sides: so two modes are seldom both missed.
-    return first + jnp.concatenate([0 * first[None], moves, -moves])[:num]
+def _others(
+    target: Any, first: Float[Array, " D"], jitter: Jitter, num: int, key: Key[Array, ""]
+) -> Float[Array, "S D"] | int:
+    """Starts besides the first, where the target says where its mass is; else their number."""
+    landscape = None if num == 1 else landscape_of(target)
+    if landscape is None:
+        return num - 1
+    member = FullRank().member(first, jnp.eye(first.size, dtype=first.dtype))
+    return jitter.draw(member, member, landscape, num, key).loc[1:]
 
 
 def _draws(member: Any, z: Float[Array, "n D"], key: Key[Array, ""]) -> Float[Array, "n D"]:

@@ -15,6 +15,7 @@ _NUM_STEPS = 40
 _NUM_DRAWS = 4  # pairs, by which the Gaussians along a path are compared
 _RADIUS = 10.0
 _TOLERANCE = 1e-3  # nats that a step towards a mode still promises
+_LENGTHS = (6.0, 3.0, 10.0)  # standard deviations from the first mode to other starts
 _SAME = 4.0  # squared distance, in standard deviations, within which two modes are one
 _AS_GOOD = 0.1  # nats by which a later Gaussian may seem worse and still be preferred
 
@@ -90,11 +91,31 @@ def _laplace(log_density: LogDensityFn, x: Array, found, z: Array) -> Start:
 
 
 def laplace_starts(
-    log_density: LogDensityFn, starts: Float[Array, "S D"], key: Key[Array, ""]
+    log_density: LogDensityFn,
+    first: Float[Array, " D"],
+    others: Float[Array, "S D"] | int,
+    key: Key[Array, ""],
 ) -> Start:
-    """The ends of walks from several points in step, the best first."""
-    keys = jr.split(key, len(starts))
-    ends = jax.vmap(lambda x, key: walk(log_density, x, key))(starts, keys)
+    """The ends of walks from several points, the best first.
+
+    Of `others` that are only a number, each pair is laid on both sides of the end of the first walk,
+    at so many standard deviations as it has there, and not where the free coordinates happen to be.
+    """
+    key_first, key_others, key_laid = jr.split(key, 3)
+    end = walk(log_density, first, key_first)
+    ends = jax.tree.map(lambda x: x[None], end)
+    if isinstance(others, int):
+        pairs = (others + 1) // 2
+        z = jr.normal(key_laid, (pairs, first.size), first.dtype)
+        lengths = jnp.resize(jnp.array(_LENGTHS, first.dtype), pairs)
+        known = jnp.isfinite(end.value)
+        moves = lengths[:, None] * jnp.where(known, z @ end.scale.T, z)
+        centre = jnp.where(known, end.loc, first)
+        others = (centre + jnp.stack([moves, -moves], 1).reshape(-1, first.size))[:others]
+    if len(others):
+        keys = jr.split(key_others, len(others))
+        more = jax.vmap(lambda x, key: walk(log_density, x, key))(others, keys)
+        ends = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ends, more)
     order = jnp.argsort(ends.value)
     return jax.tree.map(lambda x: x[order], ends)
 

@@ -66,9 +66,9 @@ class MomentMatching(AbstractAlgorithm):
                 f"MomentMatching fits FullRank() and MeanField(), not {problem.template}: for "
                 "another family draw `weighted` and fit to samples(x, log_weights=...)."
             )
-        log_density, dim = problem.log_density, problem.starts.shape[1]
+        log_density, dim = problem.log_density, problem.first.size
         key_walk, key_fixed, key_draws = jr.split(key, 3)
-        starts = laplace_starts(log_density, problem.starts, key_walk)
+        starts = laplace_starts(log_density, problem.first, problem.others, key_walk)
         few = max(_LEAST_DRAWS, 4 * dim)
         z = normal_draws(few, dim, key_fixed)
 

@@ -69,12 +69,12 @@ class NaturalGradient(AbstractAlgorithm):
                 f"NaturalGradient fits FullRank() and MeanField(), not {problem.template}: give an "
                 "optax optimiser, or `optim=None`."
             )
-        log_density, dim = problem.log_density, problem.starts.shape[1]
+        log_density, dim = problem.log_density, problem.first.size
         diagonal = isinstance(problem.template, MeanField)
         n = self.num_draws or max(_LEAST_DRAWS, 4 * dim)
         n += n % 2  # they are pairs
         key_walk, key_fixed, key_fresh = jr.split(key, 3)
-        starts = laplace_starts(log_density, problem.starts, key_walk)
+        starts = laplace_starts(log_density, problem.first, problem.others, key_walk)
         z = normal_draws(n, dim, key_fixed)
 
         def rest(start: Start) -> Settled:
