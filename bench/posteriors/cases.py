@@ -122,12 +122,16 @@ def _classes(centred: bool) -> Case:
     d = _table("schools")
     data = tuple(jnp.asarray(d[k]) for k in ("score", "ses", "group"))
     hyper = {"mu": jd.Real(), "slope": jd.Real(), "sigma": jd.Positive(), "tau": jd.Positive()}
-    if centred:
-        density, parameters = of.intercepts_centred, {**hyper, "alpha": jd.Real(40)}
-    else:
-        density, parameters = of.intercepts_noncentred, {**hyper, "z": jd.Real(40)}
-    name = "classes_centred" if centred else "classes_noncentred"
-    return Case(name, jd.Posterior(density, parameters, data))
+    apart = jd.Posterior(of.intercepts_noncentred, {**hyper, "z": jd.Real(40)}, data)
+    if not centred:
+        return Case("classes_noncentred", apart)
+    posterior = jd.Posterior(of.intercepts_centred, {**hyper, "alpha": jd.Real(40)}, data)
+    return Case("classes_centred", posterior, apart, _intercepts)
+
+
+def _intercepts(params: Any) -> Any:
+    rest = {k: x for k, x in params.items() if k != "z"}
+    return {**rest, "alpha": params["mu"] + params["tau"] * params["z"]}
 
 
 def _lynx() -> Case:
@@ -151,9 +155,18 @@ def _nile(states: bool) -> Case:
     y = jnp.asarray(_table("nile")["flow"])
     spreads = {"noise": jd.Positive(), "move": jd.Positive()}
     if states:
-        parameters = {**spreads, "walk": jd.Real(len(y))}
-        return Case("nile_states", jd.Posterior(of.local_level_states, parameters, (y,)))
+        moves = {**spreads, "start": jd.Real(), "z": jd.Real(len(y) - 1)}
+        return Case(
+            "nile_states",
+            jd.Posterior(of.local_level_states, {**spreads, "walk": jd.Real(len(y))}, (y,)),
+            jd.Posterior(of.local_level_moves, moves, (y,)),
+            _walk,
+        )
     return Case("nile", jd.Posterior(of.local_level, {**spreads, "start": jd.Real()}, (y,)))
+
+
+def _walk(params: Any) -> Any:
+    return {**{k: params[k] for k in ("noise", "move")}, "walk": of.walked(params)}
 
 
 def _mcycle() -> Case:

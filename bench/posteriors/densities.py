@@ -163,6 +163,22 @@ def local_level_states(params: Params, y: Vector) -> Array:
     return normal(y, walk, params["noise"]) + steps + _walk_prior(params, walk[0])
 
 
+def local_level_moves(params: Params, y: Vector) -> Array:
+    """The same with the walk's steps in units of their scale."""
+    z = params["z"]
+    return (
+        normal(y, walked(params), params["noise"])
+        + normal(z, 0.0, 1.0)
+        + _walk_prior(params, params["start"])
+    )
+
+
+def walked(params: Params) -> Array:
+    """The walk of those steps."""
+    steps = jnp.cumsum(params["z"])
+    return params["start"] + params["move"] * jnp.concatenate([jnp.zeros_like(steps[:1]), steps])
+
+
 def _walk_prior(params: Params, start: Array) -> Array:
     spreads = log_normal(params["noise"], 5.0, 1.0) + log_normal(params["move"], 4.0, 1.0)
     return normal(start, 1000.0, 500.0) + spreads

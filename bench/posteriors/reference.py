@@ -16,7 +16,7 @@ import jaxdiv as jd
 from .cases import FOLDER, Case
 
 PATH = FOLDER / "references.json"
-CHAINS, WARMUP, DRAWS = 4, 1000, 5000
+CHAINS, WARMUP, DRAWS = 4, 1000, 3000
 COLUMNS = ("mean", "sd", "q05", "q50", "q95", "mcse", "rhat", "ess")
 
 
