@@ -23,7 +23,7 @@ from .starts import Jitter, landscape_of
 from .template import FullRank
 
 NUM_JUDGED = 512  # draws of each end
-NUM_ROUNDS = 3  # of as many weighted draws after them
+NUM_ROUNDS = 4  # of as many weighted draws after them
 _LEAST_SHARE = 0.02  # of those, from an end that has less of the target's mass
 
 

@@ -146,4 +146,6 @@ def meets_another(settled: Settled, skip: Bool[Array, " S"]) -> Bool[Array, " S"
     better = (value[None] < value[:, None]) | (
         (value[None] == value[:, None]) & (index[None] < index[:, None])
     )
-    return jnp.any((apart < _ONE_BASIN) & better & ~skip[None], 1)
+    # At rest is within a part of the noise.
+    near = apart < _ONE_BASIN + settled.now.noise
+    return jnp.any(near & better & ~skip[None], 1)
