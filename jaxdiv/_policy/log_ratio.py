@@ -90,7 +90,8 @@ class K3(AbstractLogRatioTerm):
 
     def value(self, at):
         near = abs(at.r) < 1
-        far = at.v - at.w + _silent(at.w, at.w * at.r)
+        # At r = -inf the exponential outgrows r: no inf - inf.
+        far = at.v - at.w + jnp.where(at.r == -jnp.inf, 0.0, _silent(at.w, at.w * at.r))
         return jnp.where(near, at.w * psi(jnp.where(near, at.r, 0.0)), far)
 
     def slope(self, at):
@@ -105,7 +106,7 @@ class OptimalControlVariate(AbstractLogRatioTerm):
     $c = e^{-r} - 1$ (Schulman 2020: $\lambda = 0$ is `K1`, $\lambda = 1$ is `K3`). The
     moments are those of the samples given: the mean is off by a fraction of the order of one over
     their number, terms of single samples are not independent, and under `vmap` each row has its
-    own $\lambda$. Where $c$ overflows $\lambda$ is 0.
+    own $\lambda$. Where $r$ is infinite or $c$ overflows $\lambda$ is 0.
 
     Example:
         >>> import jax, jaxdiv as jd
@@ -128,9 +129,8 @@ class OptimalControlVariate(AbstractLogRatioTerm):
 
     def _regression(self, at: LogRatios) -> tuple[Array, Array]:
         control = -K3().slope(at)
-        spread = jnp.sum(control * control)
-        usable = jnp.isfinite(spread) & (spread > 0)
-        together = jnp.sum(jnp.where(usable, K1().value(at) * control, 0.0))
+        spread, together = jnp.sum(control * control), jnp.sum(K1().value(at) * control)
+        usable = jnp.isfinite(spread) & jnp.isfinite(together) & (spread > 0)
         return jnp.where(usable, -together / jnp.where(usable, spread, 1.0), 0.0), control
 
 

@@ -44,8 +44,8 @@ def trust_region_step(
     where: Bool[ArrayLike, "*batch"] | None = None,
     damping: float = 0.0,
     num_conjugate: int = 10,
-    shrink: float = 0.5,
-    num_backtracks: int = 10,
+    shrink: float = 0.8,
+    num_backtracks: int = 20,
 ) -> TrustRegionStep:
     r"""A step down $L$, with the mean of $\mathrm{KL}(P_{old} \| P_{new})$ at most $\delta$.
 
