@@ -224,6 +224,8 @@ def test_infinities_masks_and_bounds():
         jd.sampled_kl(jnp.zeros(2), jnp.zeros((2, 1)))
     with pytest.raises(ValueError, match=r"where of shape \(3,\) does not broadcast"):
         jd.sampled_kl(jnp.zeros(2), jnp.zeros(2), where=jnp.ones(3, bool))
+    with pytest.raises(TypeError, match=r"value must be K1\(\), K2\(\)"):
+        jd.sampled_kl(0.0, 0.0, value=jd.K1)
     for name in ("bound", "max_weight"):
         with pytest.raises(ValueError, match=f"{name} must be positive, got 0"):
             jd.sampled_kl(0.0, 0.0, **{name: 0.0})

@@ -109,12 +109,11 @@ class OptimalControlVariate(AbstractLogRatioTerm):
     own $\lambda$. Where $r$ is infinite or $c$ overflows $\lambda$ is 0.
 
     Example:
-        >>> import jax, jaxdiv as jd
-        >>> p, q = jd.Normal(0.0, 1.0), jd.Normal(0.1, 1.0)
-        >>> x = p.sample(jax.random.key(0), (1000,))
-        >>> terms = jd.sampled_kl(p.log_prob(x), q.log_prob(x), value=jd.OptimalControlVariate())
-        >>> print(f"{jd.mean(terms):.3f}, {jd.kl(p, q):.3f}")
-        0.005, 0.005
+        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> log_p, log_q = jnp.array([-1.0, -1.0, -0.5]), jnp.array([-1.5, -0.75, -0.75])
+        >>> terms = jd.sampled_kl(log_p, log_q, value=jd.OptimalControlVariate())
+        >>> print(*(f"{k:.3f}" for k in terms))
+        0.053 0.073 -0.001
     """
 
     def value(self, at):

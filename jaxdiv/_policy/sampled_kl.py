@@ -58,6 +58,7 @@ def sampled_kl(
             with `mean(..., where=where)`.
 
     Raises:
+        TypeError: `value` or `gradient` is none of the four (a class in place of its instance).
         ValueError: shapes differ, or a bound is not positive.
 
     Example:
@@ -69,6 +70,14 @@ def sampled_kl(
         >>> print(f"{value:.3f}", *(f"{x:.3f}" for x in gradient))
         0.070 -0.159 0.012 0.147
     """
+    value = K1() if value is None else value
+    gradient = K2() if gradient is None else gradient
+    for name, term in (("value", value), ("gradient", gradient)):
+        if not isinstance(term, AbstractLogRatioTerm):
+            raise TypeError(
+                f"sampled_kl: {name} must be K1(), K2(), K3() or OptimalControlVariate(), got "
+                f"{term!r}."
+            )
     given = (log_p, log_q) if log_behavior is None else (log_p, log_q, log_behavior)
     arrays = floating(*given)
     shape = arrays[0].shape
@@ -84,10 +93,10 @@ def sampled_kl(
             )
         arrays = tuple(jnp.where(where, x, 0.0) for x in arrays)
     at = _log_ratios(*lax.stop_gradient(arrays), max_weight=max_weight, bound=bound)
-    slope = (K2() if gradient is None else gradient).slope(at)
+    slope = gradient.slope(at)
     finite = jnp.isfinite(at.r) | jnp.isnan(at.r)
     slopes = jnp.where(finite, slope, 0.0), jnp.where(finite, -at.w, 0.0)
-    return _with_slopes((K1() if value is None else value).value(at), slopes, arrays[:2])
+    return _with_slopes(value.value(at), slopes, arrays[:2])
 
 
 def _log_ratios(

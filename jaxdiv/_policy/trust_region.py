@@ -61,7 +61,7 @@ def trust_region_step(
             tag, `lambda w: logits(net(w, states))`, or a family.
         params: any pytree; leaves that are no floating numbers stay as they are.
         delta: the most that KL may be, in nats.
-        where: which states count.
+        where: which states count in KL; leave the same out of the loss.
         damping: added to the diagonal of $F$ for the direction, not for the length. At 0 few
             conjugate steps are all that regularises an $F$ that is singular, as it often is.
         num_conjugate: conjugate steps, each of one Fisher-vector product.
@@ -75,10 +75,12 @@ def trust_region_step(
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxdiv as jd
-        >>> gain = jnp.array([1.0, 0.0, -1.0])
-        >>> step = jd.trust_region_step(
-        ...     lambda z: -gain @ jax.nn.softmax(z), jd.logits, jnp.zeros(3), delta=0.01
-        ... )
+        >>> def loss(z):
+        ...     return -jnp.array([1.0, 0.0, -1.0]) @ jax.nn.softmax(z)
+        >>> @jax.jit
+        ... def improve(z):
+        ...     return jd.trust_region_step(loss, jd.logits, z, delta=0.01)
+        >>> step = improve(jnp.zeros(3))
         >>> print(bool(step.accepted), f"{step.kl:.4f}", f"{step.params[0]:.3f}")
         True 0.0100 0.173
     """
