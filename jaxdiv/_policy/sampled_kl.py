@@ -36,9 +36,11 @@ def sampled_kl(
     | `K3()` | KL(P‖Q); of infinite variance if Q is twice as wide | that of KL(Q‖P) |
     | `OptimalControlVariate()` | KL(P‖Q) | $\lambda$ times that of KL(Q‖P) |
 
-    Where the logits of all actions are at hand, `kl(logits(a), logits(b))` is the mean over the
-    action itself, without sampling error in value or gradient. Derivatives are of first order:
-    those of second order are 0. Where $r$ is infinite the derivative is reported as 0.
+    Token by token the states are held fixed too, so that the derivative leaves out that a token
+    changes those after it. For all of it sum the log-probabilities of a sequence first: then it
+    is one sample. Where the logits of all actions are at hand, `kl(logits(a), logits(b))` is the
+    mean over the action itself, without sampling error in value or gradient. Derivatives are of
+    first order: those of second order are 0. Where $r$ is infinite the derivative is reported as 0.
 
     Args:
         log_p: log-probabilities of the samples under $P$, the policy that is trained.
