@@ -169,4 +169,13 @@ from ._operand.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from ._operand.wishart import InverseWishart as InverseWishart
 from ._operand.wishart import Wishart as Wishart
 from ._pairwise import pairwise as pairwise
+from ._policy.log_ratio import K1 as K1
+from ._policy.log_ratio import K2 as K2
+from ._policy.log_ratio import K3 as K3
+from ._policy.log_ratio import OptimalControlVariate as OptimalControlVariate
+from ._policy.sampled_kl import sampled_kl as sampled_kl
+from ._policy.surrogate import AdaptivePenalty as AdaptivePenalty
+from ._policy.surrogate import surrogate_loss as surrogate_loss
+from ._policy.trust_region import TrustRegionStep as TrustRegionStep
+from ._policy.trust_region import trust_region_step as trust_region_step
 from ._reduction import mean as mean

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ._api import evaluate
 from ._estimator.base import AbstractEstimator
@@ -63,25 +64,47 @@ def fisher_vector_product(
     if operand is None:
         paths, treedef = jax.tree_util.tree_flatten_with_path(params)
         params = treedef.unflatten(_as_number(*describe(params, path), x) for path, x in paths)
-    free, fixed = eqx.partition(params, _is_parameter)
+    free, fixed = eqx.partition(params, is_parameter)
     free = jax.tree.map(jnp.asarray, free)
-    tangent = _like(free, tangent)
 
-    def make(free: Any) -> Any:
-        whole = eqx.combine(free, fixed)
-        made = whole if operand is None else operand(whole)
-        made = as_operand("params" if operand is None else "operand(params)", made)
-        return eqx.partition(made, _is_parameter)
+    def whole(free: Any) -> Any:
+        params = eqx.combine(free, fixed)
+        return params if operand is None else operand(params)
 
-    made, push, rest = jax.linearize(make, free, has_aux=True)
+    name = "params" if operand is None else "operand(params)"
+    product = hessian_at_equality(functional, free, whole, estimator=estimator, name=name)
+    return product(_like(free, tangent))
+
+
+def hessian_at_equality(
+    functional: AbstractDivergence,
+    params: Any,
+    operand: Callable[[Any], Any],
+    *,
+    name: str = "operand(params)",
+    estimator: AbstractEstimator | None = None,
+    reduce: Callable[[Array], Array] = jnp.sum,
+) -> Callable[[Any], Any]:
+    r"""$v \mapsto Hv$, with `operand` linearised once, whatever the number of products.
+
+    `params` are floating arrays and nothing else; `reduce` makes one number of a batch.
+    """
+
+    def make(params: Any) -> Any:
+        return eqx.partition(as_operand(name, operand(params)), is_parameter)
+
+    made, push, rest = jax.linearize(make, params, has_aux=True)
     p = eqx.combine(jax.tree.map(jax.lax.stop_gradient, made), rest)
 
-    def value(q: Any) -> Any:
-        return jnp.sum(evaluate(functional, (p, eqx.combine(q, rest)), None, estimator, None))
+    def value(q: Any) -> Array:
+        return reduce(evaluate(functional, (p, eqx.combine(q, rest)), None, estimator, None))
 
-    _, product = jax.jvp(jax.grad(value), (made,), (push(tangent),))
-    (result,) = jax.linear_transpose(push, free)(product)
-    return result
+    def product(tangent: Any) -> Any:
+        _, change = jax.jvp(jax.grad(value), (made,), (push(tangent),))
+        (result,) = jax.linear_transpose(push, params)(change)
+        return result
+
+    return product
 
 
 def _as_number(name: str, constraint: str, x: Any) -> Any:
@@ -90,7 +113,8 @@ def _as_number(name: str, constraint: str, x: Any) -> Any:
     return float(x) if isinstance(x, int) and not is_count else x
 
 
-def _is_parameter(x: Any) -> bool:
+def is_parameter(x: Any) -> bool:
+    """Whether `x` is a floating array, or a number that can be one."""
     return eqx.is_array_like(x) and jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 

@@ -1,0 +1,1 @@
+"""What policies are trained with: KL of samples, trust regions and penalties."""
