@@ -98,8 +98,8 @@ def laplace_starts(
 ) -> Start:
     """The ends of walks from several points, the best first.
 
-    Of `others` that are only a number, each pair is laid on both sides of the end of the first walk,
-    at so many standard deviations as it has there, and not where the free coordinates happen to be.
+    Of `others` that are only a number, each pair is laid on both sides of the end of the first, at
+    so many standard deviations as it has there, and not where the free coordinates happen to be.
     """
     key_first, key_others, key_laid = jr.split(key, 3)
     end = walk(log_density, first, key_first)

@@ -98,18 +98,21 @@ class NaturalGradient(AbstractAlgorithm):
         settled = map_unless(repeated, rest, starts)
         repeated |= meets_another(settled, repeated)
         keys = jr.split(key_fresh, len(repeated))
-        ends = map_unless(repeated, average, (settled, keys))
+        at_rest = jax.vmap(lambda now: is_settled(now, diagonal))(settled.now) & ~repeated
+        ends = map_unless(~at_rest, average, (settled, keys))
+        loc = jnp.where(at_rest[:, None], ends.loc, settled.loc)
+        scale = jnp.where(at_rest[:, None, None], ends.scale, settled.scale)
         if diagonal:
-            members = Independent(Normal(ends.loc, jax.vmap(jnp.diagonal)(ends.scale)), 1)
+            members = Independent(Normal(loc, jax.vmap(jnp.diagonal)(scale)), 1)
         else:
-            members = MultivariateNormal(ends.loc, ends.scale)
+            members = MultivariateNormal(loc, scale)
         spent = jnp.where(settled.num_steps > 0, settled.num_steps + 1, 0) + ends.num_batches
         return Ends(
             members,
-            gap=ends.gap,
+            gap=jnp.where(at_rest, ends.gap, jnp.inf),
             step=jnp.max(jnp.abs(ends.residuals.slope), -1),
             curvature=1 - jax.lax.map(jnp.linalg.eigvalsh, ends.residuals.curvature)[..., -1],
-            settled=jax.vmap(lambda now: is_settled(now, diagonal))(settled.now) & ~repeated,
+            settled=at_rest,
             repeated=repeated,
             num_steps=settled.num_steps,
             num_evaluations=starts.num_evaluations + n * spent,
