@@ -1,6 +1,7 @@
 """Cross-entropy as a loss: labels, weights, regression, and reductions that count once."""
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportIndexIssue=false, reportOperatorIssue=false
 
 import functools
 
