@@ -96,6 +96,8 @@ from ._functional.renyi_entropy import RenyiEntropy as RenyiEntropy
 from ._functional.renyi_entropy import TsallisEntropy as TsallisEntropy
 from ._functional.variance import InformationVariance as InformationVariance
 from ._functional.variance import Varentropy as Varentropy
+from ._losses import focal as focal
+from ._losses import z_loss as z_loss
 from ._operand.base import AbstractDistribution as AbstractDistribution
 from ._operand.base import AbstractOperand as AbstractOperand
 from ._operand.bernoulli import Bernoulli as Bernoulli

@@ -49,15 +49,35 @@ def cross_entropy(
 ) -> Value:
     r"""$H(P, Q) = -E_P[\log q] = H(P) + \mathrm{KL}(P \| Q)$. See `CrossEntropy`.
 
-    Of observations against a model it is the negative log-likelihood: `labels` against `logits`
-    for classification, `PointMass` against a family for regression, per example; `samples`
-    against a family, averaged. Arguments, result and errors as for `divergence`.
+    Of observations against a model it is the negative log-likelihood, one value an example, which
+    `mean` reduces. As a function of the model it is the KL divergence and a constant, so that
+    minimising either is maximum likelihood.
+
+    Classification, against `logits(z)`:
+
+    - `labels(y)` of integers, with `smoothing=` and `ignore=`; `probs(p)` of one-hot or soft ones.
+    - Class weights: `mean(loss, weights=w[y])`; of soft ones `masses(w * p)` for `probs(p)`.
+    - `focal(loss)`; `loss + 1e-4 * z_loss(logits(z))`.
+    - Two classes, or each of many that do not exclude each other: `Bernoulli(probs=y)` against
+      `Bernoulli(logits=z)`.
+
+    Regression, `PointMass(y)` against a family whose parameters a model gives:
+
+    - `Normal(z, 1.0)`: least squares, half of it and a constant. `Normal(z, softplus(s))` learns
+      the noise as well (heteroscedastic). `Laplace(z, 1.0)`: the absolute error and log 2.
+    - Counts: `Poisson(exp(z))`; `NegativeBinomial(r, logits=log(r) - z)` of mean $e^z$, where
+      they vary more.
+    - `samples(x)` in place of `PointMass` is the average over their axis.
+
+    Arguments, result and errors as for `divergence`.
 
     Example:
         >>> import jax.numpy as jnp, jaxdiv as jd
         >>> y, z = jd.labels(jnp.array([0, 1])), jd.logits(jnp.zeros((2, 4)))
         >>> print(jd.cross_entropy(y, z, base=2))
         [2. 2.]
+        >>> print(f"{jd.cross_entropy(jd.PointMass(3.0), jd.Normal(1.0, 1.0)):.4f}")
+        2.9189
     """
     return evaluate(CrossEntropy(), (p, q), base, estimator, key)
 

@@ -414,6 +414,7 @@ BAD = [
         "temperature must be positive",
     ),
     (lambda check: jd.labels(jnp.array(2), num_classes=2, check=check), "out of range"),
+    (lambda check: jd.logits(jax.nn.softmax(jnp.arange(4.0)), check=check), "softmax would be"),
 ]
 GOOD = [
     lambda check: jd.probs(jnp.array([0.25, 0.75]), check=check),
@@ -423,6 +424,8 @@ GOOD = [
     lambda check: jd.log_probs(jnp.array([0.0, -jnp.inf]), check=check),
     lambda check: jd.masses(jnp.array([3.0, 0.0]), check=check),
     lambda check: jd.logits(jnp.array([300.0, -jnp.inf]), check=check),
+    lambda check: jd.logits(jnp.zeros(70_000, jnp.bfloat16), check=check),
+    lambda check: jd.logits(jnp.array([[0.2, 0.8], [1.0, 0.3]]), check=check),
     lambda check: jd.labels(jnp.array(-1), num_classes=2, ignore=-1, check=check),
 ]
 
@@ -472,8 +475,8 @@ def test_errors_name_the_row():
 
 @pytest.mark.parametrize("tag", [jd.logits, jd.probs])
 def test_checked_labels_learn_the_classes_from_the_other_operand(tag):
-    q = jnp.full((3, 2), 0.5)
-    safe = jd.checked(lambda y: jd.cross_entropy(jd.labels(y, ignore=-1), tag(q)))
+    q = tag(jnp.full((3, 2), 0.5 if tag is jd.probs else 0.0))
+    safe = jd.checked(lambda y: jd.cross_entropy(jd.labels(y, ignore=-1), q))
     with pytest.raises(JaxRuntimeError, match=r"a label is out of range, first in row \[2\]"):
         safe(jnp.array([0, -1, 2]))
     np.testing.assert_allclose(safe(jnp.array([0, -1, 1])), [math.log(2), 0, math.log(2)])
@@ -510,7 +513,7 @@ def test_checked_looks_at_every_operand():
 
 def test_checked_under_transforms():
     def loss(z):
-        return jd.kl(jd.logits(z), jd.logits(jnp.array([0.5, 0.5])))
+        return jd.kl(jd.logits(z), jd.logits(jnp.array([0.5, 0.2])))
 
     z = jnp.array([0.3, -0.1])
     np.testing.assert_allclose(jd.checked(jax.jit(jax.grad(loss)))(z), jax.grad(loss)(z))

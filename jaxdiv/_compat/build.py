@@ -9,7 +9,6 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from .._operand.base import AbstractDistribution, AbstractOperand, Shape, floating
 from .._operand.cauchy import Cauchy, StudentT
@@ -55,11 +54,6 @@ def classes(probs: Any, logits: Any) -> AbstractDiscrete:
 def probability(probs: Any, logits: Any) -> Any:
     """Of a success, by whichever was given."""
     return sigmoid(*floating(logits)) if probs is None else probs
-
-
-def failure(probs: Any, logits: Any) -> Array:
-    """The probability of the other outcome."""
-    return 1 - jnp.asarray(probs) if logits is None else sigmoid(-floating(logits)[0])
 
 
 def simplex(probs: Any, logits: Any) -> Any:

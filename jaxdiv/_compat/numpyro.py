@@ -50,8 +50,7 @@ from .build import (
 
 def _gamma_poisson(d: Any) -> NegativeBinomial:
     """All of NumPyro's negative binomials are one: their `probs` is that of what is counted."""
-    rate = jnp.asarray(d.rate)
-    return NegativeBinomial(d.concentration, rate / (1 + rate))
+    return NegativeBinomial(d.concentration, logits=jnp.log(d.rate))
 
 
 def _no_distribution(d: Any) -> Any:

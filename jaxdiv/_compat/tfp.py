@@ -45,7 +45,6 @@ from .build import (
     Families,
     classes,
     expand,
-    failure,
     independent,
     known,
     member,
@@ -62,6 +61,13 @@ _TRIANGULAR = ("LinearOperatorLowerTriangular", "LinearOperatorDiag", "LinearOpe
 
 def _rate(d: Any) -> Any:
     return jnp.exp(d.log_rate) if d.rate is None else d.rate
+
+
+def _negative_binomial(d: Any) -> NegativeBinomial:
+    """Its `probs` is that of what is counted."""
+    if d.logits is None:
+        return NegativeBinomial(d.total_count, 1 - jnp.asarray(d.probs))
+    return NegativeBinomial(d.total_count, logits=-jnp.asarray(d.logits))
 
 
 def _loc(d: Any) -> Any:
@@ -176,8 +182,7 @@ _FAMILIES: Families = {
         known(d.mixture_distribution), known(d.components_distribution)
     ),
     "Moyal": lambda d: Moyal(d.loc, d.scale),
-    # Its `probs` is that of what is counted.
-    "NegativeBinomial": lambda d: NegativeBinomial(d.total_count, failure(d.probs, d.logits)),
+    "NegativeBinomial": _negative_binomial,
     "Multinomial": lambda d: Multinomial(d.total_count, simplex(d.probs, d.logits)),
     "MultivariateNormalDiag": lambda d: independent(Normal(_loc(d), d.scale.diag_part()), 1),
     "MultivariateNormalDiagPlusLowRank": _multivariate_normal,

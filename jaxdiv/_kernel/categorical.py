@@ -14,7 +14,7 @@ import jax  # noqa: F401
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from . import affinity, decomposable, divergence, entropy, jensen_shannon, one_pass
+from . import affinity, decomposable, divergence, entropy, jensen_shannon, normalizer, one_pass
 from . import softmax as entrywise
 from .decomposable import Entries
 from .reduction import AxisName, widen
@@ -168,6 +168,17 @@ def entropy_logits(
     4.328e-08
     """
     return entropy.entropy(axis_name, jnp.asarray(z))
+
+
+def log_normalizer(
+    z: Float[Array, "*batch v"], *, axis_name: AxisName = None
+) -> Float[Array, "*batch"]:
+    r"""$\log \sum_i e^{z_i}$, with slope softmax(z); 0 of an empty row.
+
+    >>> print(f"{log_normalizer(jnp.array([0., -20.], jnp.float32)):.3e}")
+    2.061e-09
+    """
+    return normalizer.log_normalizer(axis_name, jnp.asarray(z))
 
 
 def cross_entropy_labels(

@@ -148,5 +148,6 @@ def _(functional, p, q):
 @rule(KL, NegativeBinomial, Geometric)
 def _(functional, p, q):
     count = p.total_count if isinstance(p, NegativeBinomial) else q.total_count
-    fn: Any = find_rule(functional, Geometric(p.probs), Geometric(q.probs))
-    return only_where_equal(count, 1.0, fn(functional, Geometric(p.probs), Geometric(q.probs)))
+    both = [d.geometric() if isinstance(d, NegativeBinomial) else d for d in (p, q)]
+    fn: Any = find_rule(functional, *both)
+    return only_where_equal(count, 1.0, fn(functional, *both))

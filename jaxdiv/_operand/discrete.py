@@ -101,7 +101,28 @@ class Logits(AbstractDiscrete):
         scores = self.scores()
         checks.append(_row_check(jnp.isnan(scores), "logits: NaN outside the mask"))
         checks.append(_row_check(scores == jnp.inf, "logits: +inf is not a logit"))
+        if self.axis_name is None:  # else a row is split over devices
+            checks.append(self._softmax_check())
         return checks
+
+    def _softmax_check(self) -> Check:
+        """Probabilities, of which softmax would be taken again.
+
+        In every row: of two classes, one row of logits in a million is a probability vector by
+        chance. Rows with no choice do not count.
+        """
+        z = _masked(self.values, self.where, 0.0)
+        choice = jnp.sum(self._kept(), -1) > 1
+        near = _off_one(z) <= min(_rounding(z, self.values), 0.1)  # zeros are logits in any type
+        vector = jnp.all((z >= 0) & (z <= 1), -1) & near
+        return Check(
+            jnp.all(vector | ~choice) & jnp.any(choice),
+            "logits: every row is a probability vector, of which softmax would be taken twice (tag "
+            "it `probs`; a constant added to logits that look like one changes nothing)",
+        )
+
+    def _kept(self) -> Bool[Array, "*batch V"]:
+        return jnp.ones(jnp.shape(self.values), bool) if self.where is None else self.where
 
 
 class Probs(AbstractDiscrete):
@@ -256,13 +277,19 @@ def _mass_checks(name: str, mass: Array) -> list[Check]:
 
 
 def _sum_check(name: str, mass: Array, given: ArrayLike) -> Check:
+    words = f"{name}: a row does not sum to 1 (tag measures `masses`)"
+    return Check(~(_off_one(mass) <= _rounding(mass, given)), words, "in row")
+
+
+def _off_one(mass: Array) -> Array:
+    return abs(jnp.sum(mass, -1) - 1)
+
+
+def _rounding(mass: Array, given: ArrayLike) -> float:
     """A row may be off 1 by the rounding of its entries as they were given."""
     dtype = jnp.result_type(given)
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else mass.dtype
-    tolerance = 4 * float(jnp.finfo(dtype).eps) * mass.shape[-1] ** 0.5
-    off = abs(jnp.sum(mass, -1) - 1)
-    words = f"{name}: a row does not sum to 1 (tag measures `masses`)"
-    return Check(~(off <= tolerance), words, "in row")
+    return 4 * float(jnp.finfo(dtype).eps) * mass.shape[-1] ** 0.5
 
 
 def _row_check(bad: Array, message: str) -> Check:

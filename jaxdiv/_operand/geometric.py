@@ -13,7 +13,7 @@ from .._functional.chernoff import ChernoffInformation
 from .._functional.entropies import Entropy
 from .._functional.kl import KL
 from .._functional.renyi import Renyi
-from .._special import expm1, log_gamma, log_ratio
+from .._special import bd0, expm1, log_ratio, shape_value, sigmoid, softplus
 from .._special.base import log1p
 from .agree import only_where_equal
 from .align import align
@@ -86,13 +86,15 @@ class Geometric(AbstractInteger, AbstractExponentialFamily):
 class NegativeBinomial(AbstractInteger):
     r"""The failures before success number $r$: mass $\binom{x + r - 1}{x} p^r (1 - p)^x$.
 
-    Between two of them KL and Renyi divergences have a closed form where both have the same $r$.
-    Elsewhere `NoClosedFormError` is raised, or under `jit`, where values are not known, it is NaN.
-    The entropy has none.
+    Of regression by its mean $\mu$ the logits are $\log r - \log \mu$; the variance is
+    $\mu + \mu^2/r$. Between two of them KL and Renyi divergences have a closed form where both have
+    the same $r$. Elsewhere `NoClosedFormError` is raised, or under `jit`, where values are not
+    known, it is NaN. The entropy has none.
 
     Args:
         total_count: $r > 0$, not necessarily whole; not a parameter to `fit`.
         probs: $p$ in (0, 1), of a success.
+        logits: $\log p/(1 - p)$ instead. The accurate one where $p$ is near 1, and counts are few.
 
     Example:
         >>> import jaxdiv as jd
@@ -101,7 +103,12 @@ class NegativeBinomial(AbstractInteger):
     """
 
     total_count: Float[Any, "..."] = field(constraint="fixed")
-    probs: Float[Any, "..."] = field(constraint="unit_interval")
+    probs: Float[Any, "..."] | None = field(constraint="unit_interval", default=None)
+    logits: Float[Any, "..."] | None = field(default=None)
+
+    @property
+    def batch_shape(self):
+        return jnp.broadcast_shapes(jnp.shape(self.total_count), self.trial().batch_shape)
 
     @property
     def support(self):
@@ -109,23 +116,49 @@ class NegativeBinomial(AbstractInteger):
 
     @property
     def mean(self):
-        r, p = self.parameters()
-        return r * ((1 - p) / p)
+        r, p, q = self._count_and_odds()
+        return r * (q / p)
 
     @property
     def variance(self):
-        r, p = self.parameters()
-        return r * ((1 - p) / (p * p))
+        r, p, q = self._count_and_odds()
+        return r * (q / (p * p))
+
+    def trial(self) -> Bernoulli:
+        """One trial, 1 where it succeeds."""
+        if (self.probs is None) == (self.logits is None):
+            raise ValueError("NegativeBinomial: give exactly one of probs and logits.")
+        return Bernoulli(self.probs, self.logits)
+
+    def geometric(self) -> Geometric:
+        """What it is the sum of $r$ of."""
+        return Geometric(self._count_and_odds()[1])
+
+    def _count_and_odds(self) -> tuple[Array, Array, Array]:
+        r"""$r$, $p$ and $1 - p$."""
+        self.trial()
+        r, given = self.parameters()
+        return (
+            (r, given, 1 - given) if self.logits is None else (r, sigmoid(given), sigmoid(-given))
+        )
 
     def log_mass(self, x):
-        x, r, p = floating(x, self.total_count, self.probs)
-        ways = log_gamma(x + r) - log_gamma(x + 1) - log_gamma(r)
-        return ways + r * jnp.log(p) + times_log1m(x, p)
+        r, p, q = self._count_and_odds()
+        x, r, p, q = floating(x, r, p, q)
+        none = x == 0
+        y = jnp.where(none, 1.0, x)
+        n = y + r
+        # No difference of gamma functions, which has no digits where r is large (Loader 2000).
+        ways = shape_value(n) - shape_value(y) - shape_value(r) - jnp.log(y)
+        some = ways - bd0(r, n * p) - bd0(y, n * q)
+        if self.logits is None:
+            return jnp.where(none, r * jnp.log(p), some)
+        return jnp.where(none, -r * softplus(-floating(self.logits, r)[0]), some)
 
     def sample(self, key, shape=()):
-        r, p = self.parameters()
+        r, p, q = self._count_and_odds()
         key_rate, key_count = jr.split(key)
-        rate = jr.gamma(key_rate, r, (*shape, *r.shape), r.dtype) * ((1 - p) / p)
+        rate = jr.gamma(key_rate, r, (*shape, *r.shape), r.dtype) * (q / p)
         return lax.stop_gradient(jr.poisson(key_count, rate).astype(r.dtype))
 
 
@@ -154,12 +187,20 @@ def _(functional, p):
 
 
 @rule(KL, NegativeBinomial, NegativeBinomial)
+def _(functional, p, q):
+    count, probs, _ = p._count_and_odds()
+    value = count * functional.integrate(align(p.trial(), q.trial())) / probs
+    return only_where_equal(p.total_count, q.total_count, value)
+
+
 @rule(Renyi, NegativeBinomial, NegativeBinomial)
 @rule(ChernoffInformation, NegativeBinomial, NegativeBinomial)
 def _(functional, p, q):
-    """As many times what it is between geometric distributions, of which it is the sum."""
-    count, one, other = floating(p.total_count, p.probs, q.probs)
-    geometric = Geometric(one), Geometric(other)
+    """As many times what it is between geometric distributions."""
+    geometric = p.geometric(), q.geometric()
     fn: Any = find_rule(functional, *geometric)
     value = fn(functional, *geometric)
-    return None if value is None else only_where_equal(p.total_count, q.total_count, count * value)
+    if value is None:
+        return None
+    (count,) = floating(p.total_count)
+    return only_where_equal(p.total_count, q.total_count, count * value)

@@ -86,7 +86,8 @@ def logits(
             distribution on the rest. Masked entries may hold NaN.
         temperature: $T > 0$, broadcasting to the batch axes.
         axis_name: the mesh axis that the class axis is split over, inside `shard_map`.
-        check: raise at run time on NaN outside the mask, `+inf` and a temperature not above 0.
+        check: raise at run time on NaN outside the mask, `+inf`, a temperature not above 0, and
+            where every row is a probability vector: softmax was taken before.
 
     Returns:
         An operand of batch shape `z.shape` without `axis`. `logits(0)` and the like serve as prefix
@@ -125,7 +126,8 @@ def labels(
         y: integers in `[0, V)`. Any other value gives NaN.
         num_classes: $V$, where the other operand does not tell it.
         smoothing: $s$ gives the distribution $(1 - s)$ one-hot $+ s / V$.
-        ignore: a label that marks padding: value 0 and gradient 0.
+        ignore: a label that marks padding: value 0 and gradient 0. `mean(loss, where=~y.ignored())`
+            leaves it out of the count too.
         check: raise at run time on labels out of range (needs `num_classes`).
 
     Example:

@@ -70,9 +70,10 @@ def raise_if_bad(values: Array, checks: list[Check]) -> Array:
 def checked(fn: Callable[..., Any]) -> Callable[..., Any]:
     """`fn`, with the values of every operand in it checked at run time.
 
-    Negative and NaN masses, rows that do not sum to 1 within rounding, labels out of range, scales
-    that are not positive: the first of them raises `jax.experimental.checkify.JaxRuntimeError`,
-    eager and jitted alike. Costs a pass over each operand and a device sync a call.
+    Negative and NaN masses, rows that do not sum to 1 within rounding, `logits` whose every row
+    does (softmax would be taken twice), labels out of range, scales that are not positive: the
+    first of them raises `jax.experimental.checkify.JaxRuntimeError`, eager and jitted alike. Costs
+    a pass over each operand and a device sync a call.
 
     Args:
         fn: a function that calls this package; it may be jitted or differentiated inside.
