@@ -256,13 +256,16 @@ def _mass_checks(name: str, mass: Array) -> list[Check]:
 
 
 def _sum_check(name: str, mass: Array, given: ArrayLike) -> Check:
-    """A row may be off 1 by the rounding of its entries as they were given."""
-    dtype = jnp.result_type(given)
-    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else mass.dtype
-    tolerance = 4 * float(jnp.finfo(dtype).eps) * mass.shape[-1] ** 0.5
     off = abs(jnp.sum(mass, -1) - 1)
     words = f"{name}: a row does not sum to 1 (tag measures `masses`)"
-    return Check(~(off <= tolerance), words, "in row")
+    return Check(~(off <= sum_tolerance(given, mass)), words, "in row")
+
+
+def sum_tolerance(given: ArrayLike, mass: Array) -> float:
+    """What a row may be off 1 by the rounding of its entries as they were given."""
+    dtype = jnp.result_type(given)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else mass.dtype
+    return 4 * float(jnp.finfo(dtype).eps) * mass.shape[-1] ** 0.5
 
 
 def _row_check(bad: Array, message: str) -> Check:
