@@ -8,7 +8,7 @@ import pytest
 
 import jaxdiv as jd
 
-from .textbook import js_term, kl_term, summed
+from .textbook import js_term, summed
 
 RNG = np.random.default_rng(6)
 STUDENT, TEACHER = (2 * RNG.normal(size=(3, 5)) for _ in range(2))
@@ -85,21 +85,30 @@ def test_normalized_jensen_shannon():
 
 
 def test_ends_of_the_normalized_jensen_shannon():
+    """Of logits: KL itself at the ends, and its slopes in the limit."""
+
+    def value(weight, p, q):
+        D = jd.JensenShannon(weight, normalized=True)
+        return jnp.sum(jd.divergence(D, jd.logits(p), jd.logits(q)))
+
     @jax.jit
-    def both(p, q):
-        def of(weight):
-            D = jd.JensenShannon(weight, normalized=True)
-            fn = lambda p, q: jd.divergence(D, jd.logits(p), jd.logits(q))[1]
-            return jax.value_and_grad(fn, (0, 1))(p, q)
+    def slopes(p, q):
+        at_ends = [jax.value_and_grad(value, (1, 2))(end, p, q) for end in (0.0, 1.0)]
+        near = jax.vmap(jax.value_and_grad(value, (1, 2)), (0, None, None))
+        return at_ends, near(jnp.array([1e-11, 1 - 1e-11]), p, q)
 
-        forward = jax.value_and_grad(lambda p, q: jd.kl(jd.logits(p), jd.logits(q))[1], (0, 1))
-        value, (in_q, in_p) = forward(q, p)
-        return [of(0.0), of(1e-9), forward(p, q)], [of(1.0), of(1 - 1e-9), (value, (in_p, in_q))]
-
-    for at_end, near, kl in both(TEACHER, STUDENT):
-        for a, b, c in zip(*map(jax.tree.leaves, (at_end, near, kl)), strict=True):
-            np.testing.assert_allclose(a, c, rtol=1e-13, atol=1e-15)
-            np.testing.assert_allclose(b, c, rtol=1e-6, atol=1e-8)
+    p, q = softmax(TEACHER), softmax(STUDENT)
+    r, at_ends = np.log(p / q), []
+    for a, b, ratio in ((p, q, r), (q, p, -r)):
+        kl = np.sum(a * ratio, -1, keepdims=True)
+        at_ends.append((kl.sum(), (a * (ratio - kl), b - a)))
+    want = at_ends[0], (at_ends[1][0], at_ends[1][1][::-1])
+    got, near = slopes(TEACHER, STUDENT)
+    for i, ends in enumerate(want):
+        near_end = jax.tree.map(lambda x, i=i: x[i], near)
+        for a, b, c in zip(*map(jax.tree.leaves, (ends, got[i], near_end)), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-15)
+            np.testing.assert_allclose(c, a, rtol=1e-6, atol=1e-8)
     p, q = jd.Normal(0.0, 1.0), jd.Normal(1.0, 2.0)
     reverse = jd.divergence(jd.JensenShannon(1.0, normalized=True), p, q)
     np.testing.assert_allclose(reverse, 0.5 * (4 + 1 - 1) - np.log(2), rtol=1e-12)

@@ -228,10 +228,19 @@ def _skewed(pair: Pair, r: Array, beta: Array, of_p: Array, of_q: Array) -> Arra
 
 def _log_ratios(r: Array, beta: Array) -> tuple[Array, Array]:
     r"""$\log p/m$ and $\log q/m$, $m = \beta p + (1 - \beta) q$; 0 exactly at $r = 0$."""
-    more = r > 0
-    down = expm1(jnp.where(more, -r, r))
-    a = jnp.where(more, -jnp.log1p((1 - beta) * down), r - jnp.log1p(beta * down))
-    return a, jnp.where(more, -r - jnp.log1p((1 - beta) * down), -jnp.log1p(beta * down))
+    return _over_mixture(r, beta, 1 - beta), _over_mixture(-r, 1 - beta, beta)
+
+
+def _over_mixture(r: Array, weight: Array, rest: Array) -> Array:
+    r"""$-\log(w + (1 - w) e^{-r})$, relatively accurate for any weight however near an end."""
+    far = r < -60  # where the exponential may overflow
+    x = jnp.where(far, 0.0, r)
+    change = rest * expm1(-x)
+    near = change > -0.5
+    close = jnp.log1p(jnp.where(near, change, 0.0))
+    apart = jnp.log(jnp.where(near, 1.0, weight + rest * jnp.exp(-x)))
+    beyond = r - jnp.log(jnp.where(far, weight * jnp.exp(jnp.where(far, r, 0.0)) + rest, 1.0))
+    return jnp.where(far, beyond, -jnp.where(near, close, apart))
 
 
 def _non_negative(mass: Array, log_ratio: Array, reference: Array) -> Array:
