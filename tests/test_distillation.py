@@ -1,5 +1,7 @@
 """Distillation losses against their definitions, and the divergences between both KLs."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath as mp
@@ -27,7 +29,7 @@ def test_loss_is_its_definition():
     @jax.jit
     def losses(student, teacher):
         student, labels = jd.logits(student), jd.labels(Y, ignore=-1)
-        options = dict(temperature=temperature)
+        options: dict[str, Any] = dict(temperature=temperature)
         reverse = jd.JensenShannon(1.0, normalized=True)
         forms = jd.logits(teacher), jd.probs(jax.nn.softmax(teacher))
         log_p, indices = jax.lax.top_k(jax.nn.log_softmax(teacher / temperature[:, None]), 5)

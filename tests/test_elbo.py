@@ -1,5 +1,7 @@
 """Evidence bounds of a model whose evidence is known: z ~ N(0, 1), x | z ~ N(z, 1)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -96,7 +98,7 @@ def test_beta_free_nats_and_balance():
     def slopes(m, n, free, balance):
         def value(m, n):
             q, p = (jd.Independent(jd.Normal(x, 1.0), 1) for x in (m, n))
-            options = dict(beta=3.0, free_nats=free, balance=balance)
+            options: dict[str, Any] = dict(beta=3.0, free_nats=free, balance=balance)
             found = jd.elbo(lambda z: jnp.zeros(len(z)), q, p, key=jr.key(3), **options)
             return found.value, found.kl
 

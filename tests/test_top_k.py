@@ -77,7 +77,7 @@ def test_lower_bounds_of_the_full_divergences_that_grow_with_k():
 
 def test_gradient_in_single_precision_at_any_size_of_the_tail():
     """Of q less p where they are kept, and of each other class in proportion to its q."""
-    z = np.repeat(np.float32(STUDENT)[None], 3, 0)
+    z = np.repeat(STUDENT.astype(np.float32)[None], 3, 0)
     z[1, :, :3] += 30  # a tail of e^-30, of which 1 less a sum would know nothing
     z[2] += 700  # an offset, which changes nothing
     indices = np.array([2, 0, 1], np.uint16)
@@ -98,7 +98,7 @@ def test_gradient_in_single_precision_at_any_size_of_the_tail():
 
 def test_default_tail():
     """Off by rounding errors of 1 less the largest mass, not of 1."""
-    low = np.log(np.float32([2e-10, 1e-10]))
+    low = np.log(np.array([2e-10, 1e-10], np.float32))
     log_p = jnp.array([np.float32(-1e-9), *low], jnp.float32)
     masses = jax.jit(lambda *args: jd.top_k(*args).buckets().mass(None)[-1])
     tail = masses(np.arange(3), log_p)
@@ -197,8 +197,6 @@ def test_what_is_refused():
     checked = jd.checked(jax.jit(jd.total_variation))
     with pytest.raises(JaxRuntimeError, match="an index is not below 3 classes"):
         checked(jd.top_k([0, 3], log_p), z)
-    with pytest.raises(JaxRuntimeError, match="p: top_k: an index stands twice"):
-        checked(jd.top_k([1, 1], log_p), z)
     checked(good, z)
     for args, tail, words in (
         (([-1, 0], log_p), None, "a negative index"),
