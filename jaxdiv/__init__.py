@@ -32,6 +32,10 @@ from ._api_unitless import triangular_discrimination as triangular_discriminatio
 from ._api_unitless import tsallis as tsallis
 from ._compat.convert import as_distribution as as_distribution
 from ._compat.numpyro_model import as_posterior as as_posterior
+from ._distillation import distillation as distillation
+from ._elbo import ELBO as ELBO
+from ._elbo import elbo as elbo
+from ._elbo import importance_weighted_bound as importance_weighted_bound
 from ._errors import NoClosedFormError as NoClosedFormError
 from ._errors import NoDecompositionError as NoDecompositionError
 from ._estimator.base import AbstractEstimator as AbstractEstimator
@@ -157,6 +161,7 @@ from ._operand.tags import log_probs as log_probs
 from ._operand.tags import logits as logits
 from ._operand.tags import masses as masses
 from ._operand.tags import probs as probs
+from ._operand.top_k import top_k as top_k
 from ._operand.transformed import Exp as Exp
 from ._operand.transformed import Log as Log
 from ._operand.transformed import Sigmoid as Sigmoid

@@ -93,8 +93,9 @@ def pairwise(
 def _outcomes(ps: Any, qs: Any) -> int:
     if isinstance(ps, Product):
         return max(_outcomes(part, qs.parts.get(name)) for name, part in ps.parts.items())
-    if isinstance(ps, AbstractDiscrete):
-        return max(ps.num_outcomes or 1, getattr(qs, "num_outcomes", None) or 1)
+    sizes = [d.num_outcomes or 1 for d in (ps, qs) if isinstance(d, AbstractDiscrete)]
+    if sizes:
+        return max(sizes)
     return math.prod(ps.event_shape) or 1
 
 

@@ -125,7 +125,6 @@ def is_repeated(starts: Start) -> Bool[Array, " S"]:
 
     Near are their Gaussians, or, much nearer, the ends of their paths.
     """
-
     inverses = jax.lax.map(jnp.linalg.inv, starts.scale)
 
     def distance(a: tuple[Start, Array], b: tuple[Start, Array]) -> Float[Array, ""]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._special import expm1, js_kernel, psi, quotient, tanh
 from .base import AbstractDecomposable, Pair, check_scalar
 from .growth import outgrowth
+from .kl import KL
 from .renyi import Renyi
 
 
@@ -133,9 +134,14 @@ class JensenShannon(AbstractDecomposable):
     $M = \beta P + (1 - \beta) Q$ (Lin 1991), in nats; at most the entropy of
     $(\beta, 1 - \beta)$, so $\log 2$ at $\beta = \frac12$, where its square root is a metric
     (Endres & Schindelin 2003). Never infinite: a term with $q = 0$ is $-\beta p \log \beta$.
+    At $\beta = 0$ and 1 it is 0 whatever the operands, which GKD (Agarwal et al. 2024) replaces by
+    the two KL divergences: with `normalized` these are its limits.
 
     Args:
         weight: $\beta$, strictly between 0 and 1.
+        normalized: divides by $\beta (1 - \beta)$ (Nielsen & Boltz 2011), which is continuous
+            on all of [0, 1]: $\mathrm{KL}(P \| Q)$ at 0, $\mathrm{KL}(Q \| P)$ at 1. A weight that
+            is traced must not be 0 or 1.
 
     Example:
         >>> import jaxdiv as jd
@@ -144,6 +150,7 @@ class JensenShannon(AbstractDecomposable):
     """
 
     weight: Float[ArrayLike, ""] = 0.5
+    normalized: bool = eqx.field(static=True, kw_only=True, default=False)
     logarithmic: ClassVar[bool] = True
     additive: ClassVar[bool] = False
     linear_in_r: ClassVar[bool] = False
@@ -151,36 +158,56 @@ class JensenShannon(AbstractDecomposable):
 
     def __check_init__(self):
         check_scalar("weight", self.weight)
-        if isinstance(self.weight, (int, float)) and not 0 < self.weight < 1:
+        if not isinstance(self.weight, (int, float)) or 0 < self.weight < 1:
+            return
+        if not self.normalized:
             raise ValueError(
                 f"weight must lie strictly between 0 and 1, got {self.weight}: at the ends the "
-                "divergence is 0; for its limit per unit weight use KL."
+                "divergence is 0; for its limit per unit weight use KL, or normalized=True."
             )
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight must lie between 0 and 1, got {self.weight}.")
+
+    @property
+    def end(self) -> int | None:
+        """0 or 1 where the weight is that, and the divergence KL one way or the other."""
+        if not isinstance(self.weight, (int, float)) or 0 < self.weight < 1:
+            return None
+        return int(self.weight)
 
     def nodes(self, pair):
+        if self.end is not None:
+            return KL().nodes(pair.swapped if self.end else pair)
         beta = jnp.asarray(self.weight, pair.p.dtype)
+        of_p, of_q = (1 / (1 - beta), 1 / beta) if self.normalized else (beta, 1 - beta)
         r = pair.finite_r
-        zero = jnp.where(pair.p_is_zero, 0.0, -beta * jnp.log(beta) * pair.p)
-        zero = zero + jnp.where(pair.q_is_zero, 0.0, -(1 - beta) * jnp.log1p(-beta) * pair.q)
+        zero = jnp.where(pair.p_is_zero, 0.0, -of_p * jnp.log(beta) * pair.p)
+        zero = zero + jnp.where(pair.q_is_zero, 0.0, -of_q * jnp.log1p(-beta) * pair.q)
         if isinstance(self.weight, float) and self.weight == 0.5:
-            inside = _balanced(pair, r)
+            inside = (4 if self.normalized else 1) * _balanced(pair, r)
         else:
-            inside = _skewed(pair, r, beta)
+            inside = _skewed(pair, r, beta, of_p, of_q)
         return jnp.where(jnp.isinf(pair.r), zero, inside)
 
     def terms(self, draws):
+        if self.end is not None:
+            return jnp.zeros_like(draws.r) if self.end else draws.r
         beta = jnp.asarray(self.weight, draws.r.dtype)
-        return beta * _log_ratios(draws.r, beta)[0]
+        return (1 / (1 - beta) if self.normalized else beta) * _log_ratios(draws.r, beta)[0]
 
     def reverse_terms(self, draws):
+        if self.end is not None:
+            return -draws.r if self.end else None
         beta = jnp.asarray(self.weight, draws.r.dtype)
-        return (1 - beta) * _log_ratios(draws.r, beta)[1]
+        return (1 / beta if self.normalized else 1 - beta) * _log_ratios(draws.r, beta)[1]
 
     def link(self, mean):
         return mean
 
     def compose(self, evaluate, *operands):
-        return None
+        if self.end is None:
+            return None
+        return evaluate(KL(), *(operands[::-1] if self.end else operands))
 
 
 def _balanced(pair: Pair, r: Array) -> Array:
@@ -192,19 +219,28 @@ def _balanced(pair: Pair, r: Array) -> Array:
     return 0.5 * jnp.where(near, (pair.p + pair.q) * js_kernel(y), apart - less * far)
 
 
-def _skewed(pair: Pair, r: Array, beta: Array) -> Array:
+def _skewed(pair: Pair, r: Array, beta: Array, of_p: Array, of_q: Array) -> Array:
     # beta p psi(a) + (1 - beta) q psi(b) with a = log p/m, b = log q/m: the linear parts cancel.
     a, b = _log_ratios(r, beta)
     mixed = beta * pair.p + (1 - beta) * pair.q
-    return beta * _non_negative(pair.p, a, mixed) + (1 - beta) * _non_negative(pair.q, b, mixed)
+    return of_p * _non_negative(pair.p, a, mixed) + of_q * _non_negative(pair.q, b, mixed)
 
 
 def _log_ratios(r: Array, beta: Array) -> tuple[Array, Array]:
     r"""$\log p/m$ and $\log q/m$, $m = \beta p + (1 - \beta) q$; 0 exactly at $r = 0$."""
-    more = r > 0
-    down = expm1(jnp.where(more, -r, r))
-    a = jnp.where(more, -jnp.log1p((1 - beta) * down), r - jnp.log1p(beta * down))
-    return a, jnp.where(more, -r - jnp.log1p((1 - beta) * down), -jnp.log1p(beta * down))
+    return _over_mixture(r, beta, 1 - beta), _over_mixture(-r, 1 - beta, beta)
+
+
+def _over_mixture(r: Array, weight: Array, rest: Array) -> Array:
+    r"""$-\log(w + (1 - w) e^{-r})$, relatively accurate for any weight however near an end."""
+    far = r < -60  # where the exponential may overflow
+    x = jnp.where(far, 0.0, r)
+    change = rest * expm1(-x)
+    near = change > -0.5
+    close = jnp.log1p(jnp.where(near, change, 0.0))
+    apart = jnp.log(jnp.where(near, 1.0, weight + rest * jnp.exp(-x)))
+    beyond = r - jnp.log(jnp.where(far, weight * jnp.exp(jnp.where(far, r, 0.0)) + rest, 1.0))
+    return jnp.where(far, beyond, -jnp.where(near, close, apart))
 
 
 def _non_negative(mass: Array, log_ratio: Array, reference: Array) -> Array:

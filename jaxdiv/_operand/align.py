@@ -166,10 +166,14 @@ def _any(x: Array, axis_name: str | None) -> Array:
 
 @rule(JensenShannon, Logits, Logits)
 def _(functional, p, q):
+    _num_classes(p, q)
+    if functional.end is not None:
+        p, q = (q, p) if functional.end else (p, q)
+        return kl_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
     if not (isinstance(functional.weight, float) and functional.weight == 0.5):
         return decomposable(functional, p, q)
-    _num_classes(p, q)
-    return jensen_shannon_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
+    value = jensen_shannon_logits(*_narrow_scores(p, q), axis_name=_axis_name(p, q))
+    return 4 * value if functional.normalized else value
 
 
 @rule(Entropy, Logits)

@@ -278,15 +278,15 @@ def _mass_checks(name: str, mass: Array) -> list[Check]:
 
 def _sum_check(name: str, mass: Array, given: ArrayLike) -> Check:
     words = f"{name}: a row does not sum to 1 (tag measures `masses`)"
-    return Check(~(_off_one(mass) <= _rounding(mass, given)), words, "in row")
+    return Check(~(_off_one(mass) <= sum_tolerance(given, mass)), words, "in row")
 
 
 def _off_one(mass: Array) -> Array:
     return abs(jnp.sum(mass, -1) - 1)
 
 
-def _rounding(mass: Array, given: ArrayLike) -> float:
-    """A row may be off 1 by the rounding of its entries as they were given."""
+def sum_tolerance(given: ArrayLike, mass: Array) -> float:
+    """What a row may be off 1 by the rounding of its entries as they were given."""
     dtype = jnp.result_type(given)
     dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else mass.dtype
     return 4 * float(jnp.finfo(dtype).eps) * mass.shape[-1] ** 0.5

@@ -34,7 +34,7 @@ def probs(
         0.143841
     """
     p, where = _arrange("probs", p, axis, where)
-    return _validated(Probs(values=p, where=where, axis_name=axis_name), check)
+    return validated(Probs(values=p, where=where, axis_name=axis_name), check)
 
 
 def log_probs(
@@ -49,7 +49,7 @@ def log_probs(
         0.582203
     """
     lp, where = _arrange("log_probs", lp, axis, where)
-    return _validated(LogProbs(values=lp, where=where, axis_name=axis_name), check)
+    return validated(LogProbs(values=lp, where=where, axis_name=axis_name), check)
 
 
 def masses(
@@ -65,7 +65,7 @@ def masses(
         1.386294
     """
     m, where = _arrange("masses", m, axis, where)
-    return _validated(Masses(values=m, where=where, axis_name=axis_name), check)
+    return validated(Masses(values=m, where=where, axis_name=axis_name), check)
 
 
 def logits(
@@ -107,7 +107,7 @@ def logits(
                 f"batch shape {shape}."
             )
         temperature = jnp.broadcast_to(jnp.asarray(temperature), shape)[..., None]
-    return _validated(
+    return validated(
         Logits(values=z, where=where, temperature=temperature, axis_name=axis_name), check
     )
 
@@ -145,7 +145,7 @@ def labels(
         raise ValueError(f"labels: smoothing must be one number, got shape {jnp.shape(smoothing)}.")
     if check and num_classes is None:
         raise ValueError("labels: check=True needs `num_classes=`.")
-    return _validated(
+    return validated(
         Labels(values=y, smoothing=smoothing, num_classes=num_classes, ignore=ignore), check
     )
 
@@ -174,7 +174,7 @@ def _arrange(name: str, x: Any, axis: int, where: Any) -> tuple[Any, Any]:
     return x, where
 
 
-def _validated(operand: Any, check: bool) -> Any:
+def validated(operand: Any, check: bool) -> Any:
     """The operand, with run-time errors tied to its values where `check` asks for them."""
     checks = operand.value_checks() if check else []
     if checks:
