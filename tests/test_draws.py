@@ -96,7 +96,7 @@ def test_vectors_and_batches_have_their_moments():
 
 
 def test_wrong_uses_say_what_to_do():
-    def kl(p, by, q=jd.Normal(1.0, 1.0)):
+    def kl(p, by, q=error_bars.NORMAL):
         return jax.eval_shape(lambda key: jd.kl(p, q, estimator=by, key=key), jr.key(0))
 
     with pytest.raises(TypeError, match=r"cube to draws of Gamma.*\n?.*IndependentDraws"):
