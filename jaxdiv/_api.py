@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from ._estimator.base import AbstractEstimator, Estimate
 from ._estimator.exact import Exact
+from ._estimator.monte_carlo import value_only
 from ._functional.base import AbstractFunctional
 from ._functional.chernoff import ChernoffInformation
 from ._functional.f_divergences import JensenShannon
@@ -271,8 +272,9 @@ def estimate(
         key: for estimators that draw.
 
     Returns:
-        `Estimate(value, standard_error, effective_sample_size, bound)`: of `UpperBound` and
-        `LowerBound` the standard error is NaN, and `bound` says on which side the value is.
+        `Estimate(value, standard_error, effective_sample_size, pareto_k, bound)`, of which
+        `reliable` and `warning` say whether the standard error can be trusted: of `UpperBound` and
+        `LowerBound` it is NaN, and `bound` says on which side the value is.
 
     Example:
         >>> import jaxdiv as jd
@@ -298,7 +300,8 @@ def evaluate(
         raise TypeError(
             f"{type(functional).__name__} has no unit: `base` applies to logarithmic functionals."
         )
-    value = (Exact() if estimator is None else estimator).estimate(functional, operands, key).value
+    by = Exact() if estimator is None else value_only(estimator)
+    value = by.estimate(functional, operands, key).value
     return in_base(value, base)
 
 

@@ -159,7 +159,8 @@ class VariationalApproximation(AbstractEstimator):
 
 
 def _bound(value: Array, side: Any) -> Estimate:
-    return Estimate(value, jnp.full_like(value, jnp.nan), jnp.full_like(value, jnp.inf), side)
+    nan = jnp.full_like(value, jnp.nan)
+    return Estimate(value, nan, jnp.full_like(value, jnp.inf), nan, side)
 
 
 def _as_mixtures(estimator: Any, functional: Any, operands: tuple[Any, ...]) -> list[Any]:

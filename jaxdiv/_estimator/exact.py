@@ -102,7 +102,9 @@ class Exact(AbstractEstimator):
 
 
 def _without_error(value: Array) -> Estimate:
-    return Estimate(value, jnp.zeros_like(value), jnp.full_like(value, jnp.inf))
+    return Estimate(
+        value, jnp.zeros_like(value), jnp.full_like(value, jnp.inf), jnp.full_like(value, jnp.nan)
+    )
 
 
 def _explanation(functional: AbstractFunctional, *operands: AbstractOperand) -> str:

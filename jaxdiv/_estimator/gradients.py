@@ -10,13 +10,16 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._operand.mixture import Mixture
+from .draws import AbstractDraws
 
 
 class AbstractGradient(eqx.Module):
     """Draws from a distribution and makes its terms carry the right gradient."""
 
     @abc.abstractmethod
-    def draw(self, dist: Any, key: Key[Array, ""], n: int) -> tuple[Array, Any]:
+    def draw(
+        self, dist: Any, key: Key[Array, ""], n: int, draws: AbstractDraws
+    ) -> tuple[Array, Any]:
         """Weights `[S, *batch]` of strata, and draws `[S, m, *batch, *event]`, or dicts of them."""
 
     @abc.abstractmethod
@@ -43,9 +46,9 @@ class Pathwise(AbstractGradient):
         1
     """
 
-    def draw(self, dist, key, n):
+    def draw(self, dist, key, n, draws):
         _need_reparameterized(dist)
-        return dist.strata(key, n)
+        return draws.strata(dist, key, n)
 
     def density(self, dist):
         return dist
@@ -70,9 +73,9 @@ class StickTheLanding(AbstractGradient):
         0.0
     """
 
-    def draw(self, dist, key, n):
+    def draw(self, dist, key, n, draws):
         _need_reparameterized(dist)
-        return dist.strata(key, n)
+        return draws.strata(dist, key, n)
 
     def density(self, dist):
         return lax.stop_gradient(dist)
@@ -103,9 +106,9 @@ class Score(AbstractGradient):
 
     baseline: LeaveOneOut | None = LeaveOneOut()
 
-    def draw(self, dist, key, n):
+    def draw(self, dist, key, n, draws):
         # One stratum: the score of a mixture has mean zero over all of it, not over a component.
-        x = lax.stop_gradient(dist.sample(key, (n,)))
+        x = lax.stop_gradient(draws.sample(dist, key, n))
         weights = jnp.ones((1, *dist.batch_shape), jax.eval_shape(dist.log_prob, x).dtype)
         return weights, jax.tree.map(lambda x: x[None], x)
 

@@ -1,5 +1,6 @@
 """Averages over draws, with standard errors."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,18 +12,26 @@ from jaxtyping import Array, Key
 
 from .._functional.base import AbstractFunctional, Draws, ratio_of_logs
 from .base import AbstractEstimator, Estimate, check_normalisation
+from .control import AbstractControlVariate, coefficients
+from .draws import AbstractDraws, IndependentDraws
 from .gradients import AbstractGradient, Pathwise, StickTheLanding
+from .pareto import tail_shape
 
 
 class MonteCarlo(AbstractEstimator):
     r"""Averages over fresh draws from $P$ (and from $Q$ where the functional needs them).
 
     The value is that of the functional's link at the mean; its standard error is by the delta
-    method, with the draws of a mixture stratified over its components.
+    method, with the draws of a mixture stratified over its components. `pareto_k` is the shape of
+    the heaviest tail of the terms and of their controls: above 1/2 they have no variance, and above
+    0.7 the standard error means nothing (Vehtari et al. 2024, section 3).
 
     Args:
         num_draws: at least 2.
         gradient: `Pathwise()`, `StickTheLanding()` or `Score()`.
+        draws: `IndependentDraws()`, `Antithetic()` or `RandomizedQMC()`.
+        control: `RatioControlVariate()`, `ScoreControlVariate()` or None.
+        tail: whether `pareto_k` is fitted, which takes a second to compile; else it is NaN.
 
     Needs `key`.
 
@@ -36,18 +45,21 @@ class MonteCarlo(AbstractEstimator):
 
     num_draws: int = eqx.field(static=True)
     gradient: AbstractGradient = Pathwise()
+    draws: AbstractDraws = IndependentDraws()
+    control: AbstractControlVariate | None = None
+    tail: bool = eqx.field(static=True, default=True)
     deterministic: ClassVar[bool] = False
 
     def __check_init__(self):
-        _check_count(self.num_draws)
+        _check_count(self.num_draws, self.draws)
 
     def estimate(self, functional, operands, key):
         if key is None:
             raise ValueError("MonteCarlo draws afresh: give `key=jax.random.key(...)`.")
-        return average(functional, operands, key, self.num_draws, self.gradient)
+        return average(functional, operands, key, self)
 
     def refined(self):
-        return FixedDraws(16 * self.num_draws, 1, _twice(self.gradient))
+        return FixedDraws(16 * self.num_draws, 1, _twice(self.gradient), self.draws, self.control)
 
 
 class FixedDraws(AbstractEstimator):
@@ -59,7 +71,9 @@ class FixedDraws(AbstractEstimator):
     Args:
         num_draws: at least 2.
         seed: of the draws.
-        gradient: `Pathwise()`, `StickTheLanding()` or `Score()`.
+        gradient: as for `MonteCarlo`, and so are the others.
+        draws: how they are made.
+        control: what takes variance out.
 
     Example:
         >>> import jaxdiv as jd
@@ -72,16 +86,28 @@ class FixedDraws(AbstractEstimator):
     num_draws: int = eqx.field(static=True)
     seed: int = eqx.field(static=True, default=0)
     gradient: AbstractGradient = Pathwise()
+    draws: AbstractDraws = IndependentDraws()
+    control: AbstractControlVariate | None = None
+    tail: bool = eqx.field(static=True, default=True)
     deterministic: ClassVar[bool] = True
 
     def __check_init__(self):
-        _check_count(self.num_draws)
+        _check_count(self.num_draws, self.draws)
 
     def estimate(self, functional, operands, key):
-        return average(functional, operands, jr.key(self.seed), self.num_draws, self.gradient)
+        return average(functional, operands, jr.key(self.seed), self)
 
     def refined(self):
-        return FixedDraws(16 * self.num_draws, self.seed + 1, _twice(self.gradient))
+        return FixedDraws(
+            16 * self.num_draws, self.seed + 1, _twice(self.gradient), self.draws, self.control
+        )
+
+
+def value_only(estimator: AbstractEstimator) -> AbstractEstimator:
+    """The same values, without the time that it takes to know the tail."""
+    if isinstance(estimator, MonteCarlo | FixedDraws):
+        return dataclasses.replace(estimator, tail=False)
+    return estimator
 
 
 def _twice(gradient: AbstractGradient) -> AbstractGradient:
@@ -89,61 +115,94 @@ def _twice(gradient: AbstractGradient) -> AbstractGradient:
     return Pathwise() if isinstance(gradient, StickTheLanding) else gradient
 
 
-def _check_count(n: Any) -> None:
+def _check_count(n: Any, draws: AbstractDraws) -> None:
     if not isinstance(n, int) or n < 2:
         raise ValueError(f"num_draws must be an integer of at least 2, got {n!r}.")
+    if draws.count(n) != n or draws.num_blocks(n) < 2:
+        more = next(m for m in (draws.count(n), 2 * draws.count(n)) if draws.num_blocks(m) > 1)
+        raise ValueError(f"num_draws: {draws} takes {more} draws, and not {n}.")
 
 
 def average(
     functional: AbstractFunctional,
     operands: tuple[Any, ...],
     key: Key[Array, ""],
-    n: int,
-    gradient: AbstractGradient,
+    by: MonteCarlo | FixedDraws,
 ) -> Estimate:
     """The functional's link at the mean of its terms."""
     check_normalisation(functional, operands, normalize=False)
-    if isinstance(gradient, StickTheLanding) and not functional.linear_in_r:
+    if isinstance(by.gradient, StickTheLanding) and not functional.linear_in_r:
         raise TypeError(
             f"StickTheLanding is biased for {type(functional).__name__}, whose terms are not "
             "linear in the log-ratio: use Pathwise() or Score()."
         )
     p, q = operands if len(operands) == 2 else operands * 2
     key_p, key_q = jr.split(key)
-    mean, variance = _mean_over(p, functional.terms, p, q, key_p, n, gradient)
-    if jax.eval_shape(functional.reverse_terms, _no_draws()) is not None:
-        more, other = _mean_over(q, functional.reverse_terms, p, q, key_q, n, gradient)
-        mean, variance = mean + more, variance + other
+    mean, variance, k = _mean_over(p, q, functional.terms, key_p, by)
+    if has_reverse_terms(functional):
+
+        def terms(draws: Draws) -> Any:
+            return functional.reverse_terms(_swapped(draws))
+
+        more, other, other_k = _mean_over(q, p, terms, key_q, by)
+        mean, variance, k = mean + more, variance + other, jnp.maximum(k, other_k)
     value, slope = jax.jvp(functional.link, (mean,), (jnp.ones_like(mean),))
     error = jax.lax.stop_gradient(abs(slope) * jnp.sqrt(variance))
-    return Estimate(value, error, jnp.full_like(value, n))
+    return Estimate(value, error, jnp.full_like(value, by.num_draws), k)
 
 
-def _no_draws() -> Draws:
-    return Draws(*(jnp.zeros(1),) * 3)
+def has_reverse_terms(functional: AbstractFunctional) -> bool:
+    """Whether it averages over draws from Q too."""
+    draws = Draws(*(jnp.zeros(1),) * 3)
+    return jax.eval_shape(functional.reverse_terms, draws) is not None
+
+
+def _swapped(draws: Draws) -> Draws:
+    return Draws(draws.log_q, draws.log_p, -draws.r)
 
 
 def _mean_over(
-    drawn: Any,
-    terms: Callable[[Draws], Any],
-    p: Any,
-    q: Any,
-    key: Key[Array, ""],
-    n: int,
-    gradient: AbstractGradient,
-) -> tuple[Array, Array]:
-    """The stratified mean of `terms` over draws from `drawn` (`p` or `q`), and its variance."""
-    weights, x = gradient.draw(drawn, key, n)
+    p: Any, q: Any, terms: Callable[[Draws], Any], key: Key[Array, ""], by: MonteCarlo | FixedDraws
+) -> tuple[Array, Array, Array]:
+    """The stratified mean of `terms` over draws from `p`, its variance, and their tail's shape."""
+    weights, x = by.gradient.draw(p, key, by.num_draws, by.draws)
     batch = jnp.broadcast_shapes(p.batch_shape, q.batch_shape)
-    extra = (1,) * (len(batch) - len(drawn.batch_shape))
-    x = jax.tree.map(lambda x: x.reshape(*x.shape[:2], *extra, *x.shape[2:]), x)
+    extra = (1,) * (len(batch) - len(p.batch_shape))
+    spread = jax.tree.map(lambda x: x.reshape(*x.shape[:2], *extra, *x.shape[2:]), x)
     weights = weights.reshape(weights.shape[0], *extra, *weights.shape[1:])
-    log_p = (gradient.density(p) if drawn is p else p).log_prob(x)
-    log_q = (gradient.density(q) if drawn is q and drawn is not p else q).log_prob(x)
-    log_p, log_q = jnp.broadcast_arrays(log_p, log_q)
-    values = terms(Draws(log_p, log_q, ratio_of_logs(log_p, log_q)))
-    values = gradient.carry(values, log_p if drawn is p else log_q)
+    log_p = by.gradient.density(p).log_prob(spread)
+    log_p, log_q = jnp.broadcast_arrays(log_p, q.log_prob(spread))
+    draws = Draws(log_p, log_q, ratio_of_logs(log_p, log_q))
+    values = terms(draws)
     m = values.shape[1]
+    blocks, free = by.draws.num_blocks(m), 0
+    averaged = values[..., None]
+    if by.control is not None:
+        controls = by.control.controls(draws, p, q, x)
+        free = controls.shape[-1]
+        if blocks < 2 * (free + 1):
+            raise ValueError(
+                f"{by.control} has {free} controls, for which {blocks} blocks of draws are too few "
+                "(two for each and two more are needed): raise num_draws, or the replicates."
+            )
+        beta = coefficients(_block_means(values, blocks), _block_means(controls, blocks), weights)
+        values = values - jnp.sum(beta * controls, -1)
+        averaged = jnp.concatenate([averaged, controls], -1)
+    values = by.gradient.carry(values, log_p)
     mean = jnp.sum(jnp.where(weights == 0, 0.0, weights * jnp.mean(values, 1)), 0)
-    spread = jax.lax.stop_gradient(jnp.var(values, 1, ddof=1) / m * weights**2)
-    return mean, jnp.sum(jnp.where(weights == 0, 0.0, spread), 0)
+    weights, values, averaged = jax.lax.stop_gradient((weights, values, averaged))
+    scatter = jnp.var(_block_means(values, blocks), 1, ddof=1) / blocks * weights**2
+    scatter = scatter * ((blocks - 1) / (blocks - 1 - free))
+    variance = jnp.sum(jnp.where(weights == 0, 0.0, scatter), 0)
+    if not by.tail:
+        return mean, variance, jnp.full_like(mean, jnp.nan)
+    # Of the terms and of the controls, each for itself: what is left of the terms has the moments
+    # that they all have, and may have no tail to speak of at the place where theirs begin.
+    weights = weights[:, None, ..., None]
+    apart = weights * (averaged - jnp.mean(averaged, 1, keepdims=True))
+    apart = jnp.where(weights == 0, 0.0, apart)
+    return mean, variance, jnp.max(tail_shape(apart.reshape(-1, *apart.shape[2:])), -1)
+
+
+def _block_means(x: Array, blocks: int) -> Array:
+    return jnp.mean(x.reshape(x.shape[0], blocks, -1, *x.shape[2:]), 2)

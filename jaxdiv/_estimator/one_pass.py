@@ -44,7 +44,12 @@ class OnePass(AbstractEstimator):
                     "OnePass serves KL and entropy of logits, and cross-entropy of labels against "
                     f"them; got {type(functional).__name__} of {names}: leave `estimator` out."
                 )
-        return Estimate(value, jnp.zeros_like(value), jnp.full_like(value, jnp.inf))
+        return Estimate(
+            value,
+            jnp.zeros_like(value),
+            jnp.full_like(value, jnp.inf),
+            jnp.full_like(value, jnp.nan),
+        )
 
     def refined(self):
         return self

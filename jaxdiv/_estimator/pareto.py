@@ -55,6 +55,12 @@ def pareto_smooth(
             "pareto_smooth: log_ratios must be one axis of draws, got shape "
             f"{log_ratios.shape}: for batches use `jax.vmap`."
         )
+    smoothed, k = smooth_ratios(log_ratios)
+    return smoothed - jax.nn.logsumexp(smoothed), k
+
+
+def smooth_ratios(log_ratios: Array) -> tuple[Array, Array]:
+    """As `pareto_smooth`, of which these are the weights before they are normalised."""
     log_ratios = jnp.where(jnp.isnan(log_ratios), -jnp.inf, log_ratios)
     largest = jnp.max(log_ratios)
     infinite = jnp.isinf(largest)
@@ -62,7 +68,7 @@ def pareto_smooth(
     x = jnp.where(log_ratios == largest, 0.0, log_ratios - jnp.where(infinite, 0.0, largest))
     x = jnp.where(infinite & (log_ratios != largest), -jnp.inf, x)
     n = x.size
-    size = math.ceil(min(n / 5, 3 * math.sqrt(n)))
+    size = _tail_size(n)
     if size < _FEWEST:
         smoothed, k = x, jnp.asarray(jnp.inf, x.dtype)
     else:
@@ -70,35 +76,68 @@ def pareto_smooth(
         tail, k = _smooth_tail(x[order[-size:]], x[order[-size - 1]])
         smoothed = x.at[order[-size:]].set(jnp.where(infinite, x[order[-size:]], tail))
         k = jnp.where(infinite, jnp.inf, k)
-    total = jax.nn.logsumexp(smoothed)
-    return jnp.where(largest == -jnp.inf, jnp.nan, smoothed - total), k
+    smoothed = smoothed + jnp.where(infinite, 0.0, largest)
+    return jnp.where(largest == -jnp.inf, jnp.nan, smoothed), k
+
+
+@jax.jit
+def tail_shape(values: Float[Array, "n *batch"]) -> Float[Array, "*batch"]:
+    r"""$\hat k$ of the heavier tail, as for `pareto_smooth`; infinite where a value is."""
+    n = values.shape[0]
+    size = _tail_size(n)
+    if size < _FEWEST:
+        return jnp.full(values.shape[1:], jnp.inf, values.dtype)
+    rows = jnp.sort(jnp.moveaxis(values, 0, -1).reshape(-1, n))  # NaN last
+    rows = jnp.stack([rows[:, -size - 1 :], -rows[:, size::-1]])
+    finite = jnp.isfinite(rows[:, :, -1])
+
+    def shape(top: Array) -> Array:
+        excess, largest = top[1:] - top[0], jnp.maximum(abs(top[0]), abs(top[-1]))
+        excess = excess / jnp.where(largest > 0, largest, 1.0)
+        return _fit_tail(excess, excess[-1])[0]
+
+    k = jax.vmap(jax.vmap(shape))(jnp.where(finite[..., None], rows, 0.0))
+    return jnp.max(jnp.where(finite, k, jnp.inf), 0).reshape(values.shape[1:])
+
+
+def _tail_size(n: int) -> int:
+    return math.ceil(min(n / 5, 3 * math.sqrt(n)))
 
 
 def _smooth_tail(x: Array, cutoff: Array) -> tuple[Array, Array]:
     """The ascending logs of the largest ratios, at most 0, smoothed; and the shape."""
-    size, info = x.size, jnp.finfo(x.dtype)
-    cutoff = jnp.maximum(cutoff, math.log(info.tiny))
-    above = x > cutoff  # the last `m`: not all of them, where ratios tie
-    m = jnp.sum(above)
-    # Exceedances in units of the cut-off, and of their first quartile, which keeps their digits
-    # where the ratios are nearly the same and their range where they are not.
+    cutoff = jnp.maximum(cutoff, math.log(jnp.finfo(x.dtype).tiny))
+    above = x > cutoff
+    # In units of the cut-off, which keeps the digits of ratios that are nearly the same.
     excess = jnp.where(above, expm1(jnp.where(above, x - cutoff, 0.0)), 0.0)
+    k, quantiles = _fit_tail(excess, -cutoff)
+    smoothed = jnp.minimum(cutoff + log1p(quantiles), 0.0)
+    return jnp.where(jnp.isfinite(k) & above, smoothed, x), k
+
+
+def _fit_tail(excess: Array, span: Array) -> tuple[Array, Array]:
+    """Shape, and expected order statistics, of ascending exceedances; those that tie with 0 are 0.
+
+    `span` is the difference of the largest and the smallest of them, relative to the former.
+    """
+    size, dtype = excess.size, excess.dtype
+    above = excess > 0  # the last `m`: not all of them, where values tie
+    m = jnp.sum(above)
     enough = m >= _FEWEST
+    # The first quartile as the unit: their range may be that of the numbers themselves.
     unit = excess[jnp.where(enough, size - m + (m + 2) // 4 - 1, 0)]
-    ramp = jnp.arange(1, size + 1, dtype=x.dtype)
+    ramp = jnp.arange(1, size + 1, dtype=dtype)
     y = jnp.where(enough, excess / jnp.where(enough, unit, 1.0), ramp)
     k, scale = _generalised_pareto(y, jnp.where(enough, m, size))
-    constant = -cutoff <= math.sqrt(info.eps)
+    constant = span <= math.sqrt(jnp.finfo(dtype).eps)
     fitted = enough & jnp.isfinite(k) & jnp.isfinite(scale) & ~constant
     k, scale = jnp.where(fitted, k, 1.0), jnp.where(fitted, scale, 1.0)
     # The middles of m equal shares of probability, in order.
-    rank = (ramp + (m - size).astype(x.dtype) - 0.5) / jnp.maximum(m, 1).astype(x.dtype)
+    rank = (ramp + (m - size).astype(dtype) - 0.5) / jnp.maximum(m, 1).astype(dtype)
     t = -log1p(-jnp.where(above, rank, 0.0))
-    flat = abs(k) < info.eps
-    quantile = scale * jnp.where(flat, t, expm1(k * t) / jnp.where(flat, 1.0, k))
-    smoothed = jnp.minimum(cutoff + log1p(unit * quantile), 0.0)
-    k = jnp.where(fitted, k, jnp.where(constant, -jnp.inf, jnp.inf))
-    return jnp.where(fitted & above, smoothed, x), k
+    flat = abs(k) < jnp.finfo(dtype).eps
+    quantiles = unit * scale * jnp.where(flat, t, expm1(k * t) / jnp.where(flat, 1.0, k))
+    return jnp.where(fitted, k, jnp.where(constant, -jnp.inf, jnp.inf)), quantiles
 
 
 def _generalised_pareto(y: Array, m: Array) -> tuple[Array, Array]:

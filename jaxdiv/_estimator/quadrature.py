@@ -72,7 +72,7 @@ class Quadrature(AbstractEstimator):
         coarse = functional.integrate(eqx.tree_at(lambda p: p.weights, pair, nested))
         value = jnp.where(ok, value, jnp.nan)
         error = abs(lax.stop_gradient(value - coarse))
-        return Estimate(value, error, jnp.full_like(value, jnp.inf))
+        return Estimate(value, error, jnp.full_like(value, jnp.inf), jnp.full_like(value, jnp.nan))
 
     def refined(self):
         return Quadrature(self.order + 6, self.tolerance, self.normalize)

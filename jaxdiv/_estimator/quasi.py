@@ -10,12 +10,13 @@ $O(n^{-3} \log^{d-1} n)$ for smooth integrands (Owen 1997).
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, UInt32
+
+from .._operand.from_bits import as_normal
 
 _BITS = 32
 
@@ -48,20 +49,6 @@ def sobol_bits(n: int, dim: int, key: Key[Array, ""]) -> UInt32[Array, "n dim"]:
     for i in range(count):
         points = points ^ jnp.where((index >> i) & 1 == 1, scrambled[i], 0)
     return points
-
-
-def as_uniform(bits: UInt32[Array, "..."], dtype: Any) -> Float[Array, "..."]:
-    """Strictly between 0 and 1, which float32 would round to with all of the digits."""
-    used = min(_BITS, jnp.finfo(dtype).nmant)
-    return (bits >> (_BITS - used)).astype(dtype) * 2.0**-used + 2.0 ** (-used - 1)
-
-
-def as_normal(bits: UInt32[Array, "..."], dtype: Any) -> Float[Array, "..."]:
-    """The standard normal quantile, with the digits of both tails."""
-    lower = bits < 2 ** (_BITS - 1)
-    tail = jnp.where(lower, bits, ~bits).astype(dtype) + 0.5
-    z = jax.scipy.special.ndtri(tail * 2.0**-_BITS)
-    return jnp.where(lower, z, -z)
 
 
 def normal_draws(n: int, dim: int, key: Key[Array, ""], dtype: Any = None) -> Float[Array, "n dim"]:

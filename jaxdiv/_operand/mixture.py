@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._functional.entropies import CrossEntropy
 from .base import (
@@ -25,6 +25,12 @@ from .discrete import AbstractDiscrete
 from .independent import Independent
 
 _MANY = 12  # components beyond which quadrature lays even panels over all of them together
+
+Sampler = Callable[[Any, Key[Array, ""], Shape], Array]
+
+
+def _sample(dist: Any, key: Key[Array, ""], shape: Shape) -> Array:
+    return dist.sample(key, shape)
 
 
 class Mixture(AbstractWrapper):
@@ -147,7 +153,7 @@ class Mixture(AbstractWrapper):
     def _missing_axes(self) -> int:
         return len(self.batch_shape) - len(self.mixing.batch_shape)
 
-    def _component_draws(self, key, shape) -> Array:
+    def _component_draws(self, key, shape, sample: Sampler = _sample) -> Array:
         """Draws of every component, `[*shape, *batch, K, *event]`."""
         batch, event = self.batch_shape, self.event_shape
 
@@ -159,16 +165,19 @@ class Mixture(AbstractWrapper):
         if isinstance(self.components, tuple):
             keys = jr.split(key, len(self.components))
             draws = [
-                spread(c.sample(k, shape), c.batch_shape, batch)
+                spread(sample(c, k, shape), c.batch_shape, batch)
                 for c, k in zip(self.components, keys, strict=True)
             ]
             return jnp.stack(draws, -1 - len(event))
         own = self.components.batch_shape
-        return spread(self.components.sample(key, shape), own, (*batch, self.num_components))
+        return spread(sample(self.components, key, shape), own, (*batch, self.num_components))
 
     def strata(self, key, n):
-        per_component = max(2, math.ceil(n / self.num_components))
-        draws = self._component_draws(key, (per_component,))
+        return self.strata_of(key, max(2, math.ceil(n / self.num_components)), _sample)
+
+    def strata_of(self, key: Key[Array, ""], m: int, sample: Sampler) -> tuple[Array, Array]:
+        """Weights, and `m` draws `sample(component, key, (m,))` of every component."""
+        draws = self._component_draws(key, (m,), sample)
         draws = jnp.moveaxis(draws, -1 - len(self.event_shape), 0)
         weights = jnp.broadcast_to(self.mixing.mass(None), (*self.batch_shape, self.num_components))
         return jnp.moveaxis(weights, -1, 0), draws
