@@ -59,6 +59,8 @@ from ._fit.assess import VERDICT as VERDICT
 from ._fit.assess import Assessment as Assessment
 from ._fit.assess import Summary as Summary
 from ._fit.constraint import unconstrain as unconstrain
+from ._fit.expectation_propagation import SiteApproximation as SiteApproximation
+from ._fit.expectation_propagation import expectation_propagation as expectation_propagation
 from ._fit.fit import fit as fit
 from ._fit.moment_matching import MomentMatching as MomentMatching
 from ._fit.natural_gradient import NaturalGradient as NaturalGradient
@@ -112,6 +114,7 @@ from ._operand.empirical import PointMass as PointMass
 from ._operand.empirical import samples as samples
 from ._operand.exponential import Exponential as Exponential
 from ._operand.exponential_family import AbstractExponentialFamily as AbstractExponentialFamily
+from ._operand.factorised import Factorised as Factorised
 from ._operand.gamma import Gamma as Gamma
 from ._operand.gamma import InverseGamma as InverseGamma
 from ._operand.geometric import Geometric as Geometric
