@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 
 import jaxdiv as jd
@@ -42,33 +43,37 @@ def binary(kind, x, y, scale: Any = SCALE):
 
 
 @functools.cache
-def both(sequential=False):
+def both():
     """Probit and logistic regression of 3000 data, by one program."""
     x, y = regression(0, 3000)
 
     def one(kind):
-        return jd.expectation_propagation(binary(kind, x, y), sequential=sequential)
+        return jd.expectation_propagation(binary(kind, x, y))
 
     return x, y, jax.jit(jax.vmap(one))(jnp.array([PROBIT, LOGISTIC]))
 
 
-def scalar_probit(x, y, sweeps=40):
+def scalar_probit(x, y, sweeps=9):
     """Rasmussen & Williams 2006, algorithm 3.5 with eq. 3.58, in R^D, and the log evidence."""
     n, size = x.shape
     tau, nu, x = np.zeros(n), np.zeros(n), x * y[:, None]
     covariance, mean = SCALE**2 * np.eye(size), np.zeros(size)
+    precision, shift = np.eye(size) / SCALE**2, np.zeros(size)
     for _ in range(sweeps):
         for i in range(n):
             v, m = x[i] @ covariance @ x[i], x[i] @ mean
             cavity_v = 1 / (1 / v - tau[i])
             cavity_m = cavity_v * (m / v - nu[i])
             z = cavity_m / np.sqrt(1 + cavity_v)
-            ratio = np.exp(scipy.stats.norm.logpdf(z) - scipy.stats.norm.logcdf(z))
+            ratio = np.exp(-0.5 * z * z - scipy.special.log_ndtr(z)) / np.sqrt(2 * np.pi)
+            before = tau[i], nu[i]
             tilted_m = cavity_m + cavity_v * ratio / np.sqrt(1 + cavity_v)
             tilted_v = cavity_v - cavity_v**2 * ratio * (z + ratio) / (1 + cavity_v)
             tau[i], nu[i] = 1 / tilted_v - 1 / cavity_v, tilted_m / tilted_v - cavity_m / cavity_v
-            covariance = np.linalg.inv(np.eye(size) / SCALE**2 + (x.T * tau) @ x)
-            mean = covariance @ (x.T @ nu)
+            precision += (tau[i] - before[0]) * np.outer(x[i], x[i])
+            shift += (nu[i] - before[1]) * x[i]
+            covariance = np.linalg.inv(precision)
+            mean = covariance @ shift
     v = np.einsum("ni,ij,nj->n", x, covariance, x)
     cavity_v = 1 / (1 / v - tau)
     cavity_m = cavity_v * (x @ mean / v - nu)
@@ -97,15 +102,14 @@ def brute_force(log_density, mean, covariance):
 
 
 def test_probit_is_the_fixed_point_of_closed_form_ep():
-    x, y = regression(1, 40)
+    x, y, found = both()
+    found = jax.tree.map(lambda leaf: leaf[0], found)
     mean, covariance, log_evidence = scalar_probit(x, y)
-    for sequential in (False, True):
-        found = jd.expectation_propagation(binary(PROBIT, x, y), sequential=sequential)
-        assert found.converged and found.num_skipped == found.num_negative == 0
-        np.testing.assert_allclose(found.distribution.mean, mean, rtol=1e-9)
-        np.testing.assert_allclose(found.distribution.covariance(), covariance, rtol=1e-9)
-        np.testing.assert_allclose(found.log_evidence, log_evidence, rtol=1e-10)
-        assert found.quadrature_error < 1e-8
+    np.testing.assert_allclose(found.distribution.mean, mean, rtol=1e-9)
+    np.testing.assert_allclose(found.distribution.covariance(), covariance, rtol=1e-9)
+    np.testing.assert_allclose(found.log_evidence, log_evidence, rtol=1e-10)
+    assert found.quadrature_error < 1e-8
+    assert found.num_skipped == found.num_negative == 0
 
 
 @pytest.mark.parametrize("kind", [PROBIT, LOGISTIC], ids=["probit", "logistic"])
@@ -129,7 +133,7 @@ def test_sites_of_negative_precision():
     y = x @ [1.0, 2.0] + 0.3 * rng.standard_t(2, size=40)
     y[:4] += 8
     target = jd.Factorised(jd.Normal(0.0, 5.0), student_site, jnp.array(x), (jnp.array(y),))
-    found = jd.expectation_propagation(target)
+    found = jd.expectation_propagation(target, sequential=True)
     assert found.converged and found.num_skipped == 0
     assert found.num_negative == np.sum(np.asarray(found.precisions) < 0) >= 4
     # At the fixed point each tilted distribution has the moments of q, here by an adaptive rule.
@@ -159,15 +163,14 @@ def test_derivatives_are_those_of_the_fixed_point():
     x, y = regression(3, 12)
 
     @jax.jit
+    @jax.value_and_grad
     def fitted(scale):
         found = jd.expectation_propagation(binary(LOGISTIC, x, y, scale), num_nodes=193)
-        return jnp.stack(
-            [*found.distribution.mean, *found.distribution.variance, found.log_evidence]
-        )
+        q = found.distribution
+        return q.mean @ jnp.array([1.0, 3.0]) + jnp.sum(q.variance) + 10 * found.log_evidence
 
-    step = 1e-3
-    numeric = (fitted(1.5 + step) - fitted(1.5 - step)) / (2 * step)
-    np.testing.assert_allclose(jax.jacrev(fitted)(1.5), numeric, rtol=1e-6)
+    numeric = (fitted(1.501)[0] - fitted(1.499)[0]) / 0.002
+    np.testing.assert_allclose(fitted(1.5)[1], numeric, rtol=1e-6)
 
 
 def test_target_is_an_operand():
@@ -190,9 +193,14 @@ def test_target_is_an_operand():
     log_evidence = scipy.stats.multivariate_normal.logpdf(
         y, x @ [0.5, 0.5], np.eye(30) + SCALE**2 * x @ x.T
     )
-    value = jd.estimate(jd.KL(), posterior, model, jd.FixedDraws(8))
-    np.testing.assert_allclose(value.value, -log_evidence, rtol=1e-12)
-    np.testing.assert_allclose(value.standard_error, 0, atol=1e-12)
+    value, error = jax.jit(kl_by_draws)(posterior, model)
+    np.testing.assert_allclose(value, -log_evidence, rtol=1e-12)
+    np.testing.assert_allclose(error, 0, atol=1e-12)
+
+
+def kl_by_draws(p, q):
+    found = jd.estimate(jd.KL(), p, q, jd.FixedDraws(8))
+    return found.value, found.standard_error
 
 
 def test_what_is_wrong_is_named():

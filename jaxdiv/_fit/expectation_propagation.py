@@ -29,8 +29,8 @@ class SiteApproximation(eqx.Module):
             parameters in units of $q$'s marginal of its projection; infinite if a site was skipped.
         converged: whether the residual is within the tolerance.
         num_negative: sites whose precision is negative.
-        num_skipped: sites left as they are by the last sweep, for want of a proper cavity or of
-            finite tilted moments.
+        num_skipped: sites left as they were in the end, for want of a proper cavity or of finite
+            tilted moments.
         quadrature_error: the most that a rule with half of the nodes changes a tilted mean, in
             standard deviations, or the logarithm of a tilted variance. Of a smooth site the error
             that is left is about its square; raise `num_nodes` where that is too much.
@@ -67,7 +67,7 @@ class _Match(NamedTuple):
 
     sites: _Sites
     log_norm: Float[Array, " n"]  # of site times cavity
-    residual: Float[Array, " n"]
+    residual: Float[Array, " n"]  # infinite for want of tilted moments, NaN of a proper cavity
     skipped: Bool[Array, " n"]
     error: Float[Array, " n"]
 
@@ -86,7 +86,7 @@ def expectation_propagation(
 
     The fixed point of $\min_{t_i} \mathrm{KL}(q^{\setminus i} t_i \| q)$ for every site: the
     moments of the tilted distribution by quadrature on nodes that follow it, the sites by their
-    natural parameters. A site whose cavity is improper is skipped until it is proper again.
+    natural parameters. Where a sweep would leave an improper cavity it is taken back halfway.
 
     Args:
         target: the prior and its sites.
@@ -148,6 +148,7 @@ def expectation_propagation(
     inverse = jax.scipy.linalg.solve_triangular(upper, jnp.eye(loc.size, dtype=dtype), trans="T")
     mean = loc + tril @ (inverse @ shift)
     residual = jax.lax.stop_gradient(jnp.max(match.residual, initial=0.0))
+    residual = jnp.where(jnp.isnan(residual), jnp.inf, residual)
     return SiteApproximation(
         distribution=MultivariateNormal(mean, tril @ inverse),
         log_evidence=_log_evidence(problem, settled, match.log_norm),
@@ -219,7 +220,13 @@ def _match_one(
     drift = shift - old.shifts - mean * (precision - old.precisions)
     residual = jnp.maximum(change, abs(drift) * jnp.sqrt(variance))
     new = _Sites(jnp.where(ok, precision, old.precisions), jnp.where(ok, shift, old.shifts))
-    return _Match(new, tilted.log_norm, jnp.where(ok, residual, jnp.inf), ~ok, tilted.error)
+    return _Match(
+        new,
+        tilted.log_norm,
+        jnp.where(ok, residual, jnp.where(proper, jnp.inf, jnp.nan)),
+        ~ok,
+        tilted.error,
+    )
 
 
 def _match_all(problem: _Problem, sites: _Sites, *, num_nodes: int) -> _Match:
@@ -230,7 +237,7 @@ def _match_all(problem: _Problem, sites: _Sites, *, num_nodes: int) -> _Match:
 
 def _in_parallel(problem, num_nodes, sites: _Sites, step: Array) -> tuple[_Sites, Array]:
     match = _match_all(problem, sites, num_nodes=num_nodes)
-    return _between(sites, match.sites, step), _worst(problem, sites, match.residual)
+    return _between(sites, match.sites, step), jnp.max(match.residual, initial=0.0)
 
 
 def _in_sequence(problem, num_nodes, sites: _Sites, step: Array) -> tuple[_Sites, Array]:
@@ -256,16 +263,9 @@ def _in_sequence(problem, num_nodes, sites: _Sites, step: Array) -> tuple[_Sites
         return (mean, covariance), (new, match.residual)
 
     start = inverse @ shift, inverse @ inverse.T
-    old, inputs = sites, (problem.rows, problem.centre, problem.data, sites)
+    inputs = problem.rows, problem.centre, problem.data, sites
     _, (sites, residual) = jax.lax.scan(visit, start, inputs)
-    return sites, _worst(problem, old, residual)
-
-
-def _worst(problem: _Problem, sites: _Sites, residual: Array) -> Array:
-    """The largest residual; NaN where q is improper."""
-    upper, _, _ = _posterior(problem, sites)
-    proper = jnp.all(jnp.isfinite(upper))
-    return jnp.where(proper, jnp.max(residual, initial=0.0), jnp.nan)
+    return sites, jnp.max(residual, initial=0.0)
 
 
 def _iterate(
@@ -281,14 +281,10 @@ def _iterate(
     def body(carry):
         k, before, sites, step, last = carry
         new, residual = sweep(sites, step)
-        # NaN where q is improper: then half the way back to where it was not.
+        # NaN where q or a cavity is improper: then half the way back to where none was.
         proper = ~jnp.isnan(residual)
-        done = residual <= tolerance
         onward = jax.tree.map(
-            lambda a, b, c: jnp.where(done, b, jnp.where(proper, a, 0.5 * (b + c))),
-            new,
-            sites,
-            before,
+            lambda a, b, c: jnp.where(proper, a, 0.5 * (b + c)), new, sites, before
         )
         before = jax.tree.map(lambda a, b: jnp.where(proper, a, b), sites, before)
         shorter = ~proper | (residual > last)
@@ -297,7 +293,7 @@ def _iterate(
 
     def proceed(carry):
         k, _, _, _, residual = carry
-        return (k < max_sweeps) & ~(residual <= tolerance)
+        return (k < max_sweeps) & ~(residual <= 0.5 * tolerance)  # the last step may still add
 
     infinite = jnp.array(jnp.inf, longest.dtype)
     begin = jnp.array(0), start, start, longest, infinite
