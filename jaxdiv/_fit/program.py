@@ -14,9 +14,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._estimator.exact import Enumerate, Exact
+from .._estimator.gradients import StickTheLanding
 from .._estimator.monte_carlo import FixedDraws, MonteCarlo
 from .constraint import unconstrain
 from .diagnostics import Margins, certify, cluster
+from .implicit import follow, hold
 from .loop import Descent, descend
 from .newton import newton, newton_state, second_order, second_order_at
 from .objective import AbstractObjective, Plan
@@ -52,7 +54,7 @@ def run(
     tolerance: Float[Array, ""] | None,
 ) -> Fit:
     """All of a fit but the checks of its arguments."""
-    dynamic = opaque(dynamic)
+    live, dynamic = dynamic, jax.lax.stop_gradient(dynamic)
     objective, family, stack, jitter = join(dynamic, options.static)
     known = isinstance(objective, AbstractObjective)
     plan = objective.plan(family) if known else None
@@ -77,7 +79,7 @@ def run(
 
     # What a turn sees is passed to it, never closed over. Inner jits are traced once, however often
     # they are called and transformed.
-    shared = (dynamic, rebuild, unit, jnp.asarray(tolerance, dtype))
+    shared = (dynamic, rebuild, unit, jax.lax.stop_gradient(jnp.asarray(tolerance, dtype)))
 
     @jax.jit
     def member(rebuild: Callable[[PyTree], PyTree], unit: PyTree, scaled: PyTree) -> PyTree:
@@ -162,9 +164,18 @@ def run(
     to_member = functools.partial(member, rebuild, unit)
     optima = jax.vmap(to_member)(descent.free)
     number, is_distinct = cluster(optima, certificate.is_optimum, margins)
+
+    def report(shared: tuple, scaled: PyTree, key: Key[Array, ""] | None) -> PyTree:
+        return member(*shared[1:3], scaled), judge(shared, scaled, key)
+
+    best, is_optimum = jax.tree.map(lambda x: x[0], (descent.free, certificate.is_optimum))
+    _, rebuild = unconstrain(hold(join(live, options.static)[1]))
+    moving = follow(value, report, not stochastic and _has_true_gradient(by))
+    first = jax.tree.map(lambda x: x[0], (optima, certificate.value))
+    distribution, best_value = moving((live, rebuild, *shared[2:]), best, key, is_optimum, first)
     return Fit(
-        distribution=jax.tree.map(lambda x: x[0], optima),
-        value=certificate.value[0],
+        distribution=distribution,
+        value=best_value,
         quantity=objective.quantity(family) if known else "the objective",
         optima=optima,
         values=certificate.value,
@@ -186,6 +197,11 @@ def _is_its_own_judge(plan: Plan | None) -> bool:
         return True
     exact = isinstance(plan.by, _EXACT) and isinstance(plan.judged_by, _EXACT)
     return exact and plan.judge is plan.descend
+
+
+def _has_true_gradient(by: Any) -> bool:
+    """Whether the gradient of the objective is that of its value."""
+    return not (isinstance(by, FixedDraws) and isinstance(by.gradient, StickTheLanding))
 
 
 def _choose(options: Options, size: int, stochastic: bool):
