@@ -59,6 +59,7 @@ from ._fit.assess import VERDICT as VERDICT
 from ._fit.assess import Assessment as Assessment
 from ._fit.assess import Summary as Summary
 from ._fit.constraint import unconstrain as unconstrain
+from ._fit.expectation_propagation import ExpectationPropagation as ExpectationPropagation
 from ._fit.expectation_propagation import SiteApproximation as SiteApproximation
 from ._fit.expectation_propagation import expectation_propagation as expectation_propagation
 from ._fit.fit import fit as fit

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .._operand.base import floating
 from .._operand.factorised import Factorised
 from .._operand.multivariate_normal import MultivariateNormal
+from .algorithm import AbstractAlgorithm, Ends
+from .template import FullRank
 from .tilted import tilted_moments
 
 
@@ -46,6 +48,70 @@ class SiteApproximation(eqx.Module):
     num_negative: Int[Array, ""]
     num_skipped: Int[Array, ""]
     quadrature_error: Float[Array, ""]
+
+
+class ExpectationPropagation(AbstractAlgorithm):
+    r"""The `expectation_propagation` of a `Factorised` target, as an algorithm of `fit`.
+
+    It is an approximation to the moments of the target, so to the optimum of forward KL, and the
+    result is assessed as that of any other algorithm. For `FullRank()`; nothing depends on starts.
+
+    Args:
+        damping: as for `expectation_propagation`, and so are the next two.
+        sequential: whether the posterior is updated after each site.
+        num_nodes: of the quadrature.
+        tolerance: on the residual of the sites, about that in standard deviations.
+        max_evaluations: of all the sites, at `num_nodes` points each.
+
+    Example:
+        >>> import jaxdiv as jd
+        >>> by = jd.ExpectationPropagation(damping=0.5)  # fit(forward_kl(target), optim=by, key=key)
+        >>> print(by.quantity)
+        KL(target, family) by importance weights: the sites of ExpectationPropagation
+    """
+
+    damping: float = eqx.field(static=True, default=0.0)
+    sequential: bool = eqx.field(static=True, default=False)
+    num_nodes: int = eqx.field(static=True, default=97)
+    tolerance: float = eqx.field(static=True, default=1e-4)
+    max_evaluations: int = eqx.field(static=True, default=20_000)
+    forward: ClassVar[bool] = True
+
+    @property
+    def quantity(self):
+        return "KL(target, family) by importance weights: the sites of ExpectationPropagation"
+
+    def solve(self, problem, key, num_judged):
+        del key, num_judged
+        if not isinstance(problem.target, Factorised):
+            raise TypeError(
+                "ExpectationPropagation needs the factors of the target: a Factorised, not "
+                f"{type(problem.target).__name__}."
+            )
+        if not isinstance(problem.template, FullRank):
+            raise TypeError(f"ExpectationPropagation fits FullRank(), not {problem.template}.")
+        found = expectation_propagation(
+            problem.target,
+            damping=self.damping,
+            sequential=self.sequential,
+            num_nodes=self.num_nodes,
+            tolerance=self.tolerance,
+            max_sweeps=max(1, self.max_evaluations // self.num_nodes),
+        )
+        dtype = found.residual.dtype
+        one = jnp.ones(1, dtype)
+        return Ends(
+            jax.tree.map(lambda x: x[None], found.distribution),
+            gap=0.5 * found.residual[None] ** 2,
+            step=found.residual[None],
+            curvature=one,
+            settled=found.converged[None],
+            repeated=jnp.zeros(1, bool),
+            num_steps=found.num_sweeps[None],
+            num_evaluations=self.num_nodes * found.num_sweeps[None],
+            num_bad=found.num_skipped[None],
+            losses=jnp.nan * one[:, None],
+        )
 
 
 class _Sites(NamedTuple):
