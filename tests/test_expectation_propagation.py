@@ -190,12 +190,26 @@ def test_target_is_an_operand():
     posterior = jd.MultivariateNormal(
         jnp.array(loc), covariance_matrix=jnp.array(np.linalg.inv(precision))
     )
-    log_evidence = scipy.stats.multivariate_normal.logpdf(
-        y, x @ [0.5, 0.5], np.eye(30) + SCALE**2 * x @ x.T
-    )
+    marginal: Any = np.eye(30) + SCALE**2 * x @ x.T
+    log_evidence = scipy.stats.multivariate_normal.logpdf(y, x @ [0.5, 0.5], marginal)
     value, error = jax.jit(kl_by_draws)(posterior, model)
     np.testing.assert_allclose(value, -log_evidence, rtol=1e-12)
     np.testing.assert_allclose(error, 0, atol=1e-12)
+
+
+def test_algorithm_of_fit():
+    x, y = regression(4, 30)
+    target = binary(LOGISTIC, x, y)
+    by = jd.ExpectationPropagation(sequential=True)
+    found = jd.fit(jd.forward_kl(target), optim=by, key=jax.random.key(0))
+    mean, covariance, _ = brute_force(target.log_prob, found.distribution.mean, np.eye(2))
+    q = found.distribution
+    np.testing.assert_allclose((q.mean - mean) / np.sqrt(np.diag(covariance)), 0, atol=0.02)
+    np.testing.assert_allclose(np.sqrt(q.variance / np.diag(covariance)), 1, atol=0.05)
+    assert "Usable" in str(found.assessment)
+    normal = jd.LogDensity(lambda x: -jnp.sum(x * x), event_shape=(2,))
+    with pytest.raises(TypeError, match="a Factorised, not LogDensity"):
+        jd.fit(jd.forward_kl(normal), optim=by, key=jax.random.key(0))
 
 
 def kl_by_draws(p, q):
