@@ -65,7 +65,7 @@ class ExpectationPropagation(AbstractAlgorithm):
 
     Example:
         >>> import jaxdiv as jd
-        >>> by = jd.ExpectationPropagation(damping=0.5)  # fit(forward_kl(target), optim=by, key=key)
+        >>> by = jd.ExpectationPropagation(damping=0.5)  # of fit(forward_kl(p), optim=by, ...)
         >>> print(by.quantity)
         KL(target, family) by importance weights: the sites of ExpectationPropagation
     """
