@@ -70,6 +70,9 @@ from ._fit.assess import VERDICT as VERDICT
 from ._fit.assess import Assessment as Assessment
 from ._fit.assess import Summary as Summary
 from ._fit.constraint import unconstrain as unconstrain
+from ._fit.expectation_propagation import ExpectationPropagation as ExpectationPropagation
+from ._fit.expectation_propagation import SiteApproximation as SiteApproximation
+from ._fit.expectation_propagation import expectation_propagation as expectation_propagation
 from ._fit.fit import fit as fit
 from ._fit.moment_matching import MomentMatching as MomentMatching
 from ._fit.natural_gradient import NaturalGradient as NaturalGradient
@@ -78,6 +81,7 @@ from ._fit.objective import Forward as Forward
 from ._fit.objective import Reverse as Reverse
 from ._fit.objective import forward_kl as forward_kl
 from ._fit.objective import reverse_kl as reverse_kl
+from ._fit.session import Session as Session
 from ._fit.solution import RESULTS as RESULTS
 from ._fit.solution import Fit as Fit
 from ._fit.starts import Jitter as Jitter
@@ -125,6 +129,7 @@ from ._operand.empirical import PointMass as PointMass
 from ._operand.empirical import samples as samples
 from ._operand.exponential import Exponential as Exponential
 from ._operand.exponential_family import AbstractExponentialFamily as AbstractExponentialFamily
+from ._operand.factorised import Factorised as Factorised
 from ._operand.gamma import Gamma as Gamma
 from ._operand.gamma import InverseGamma as InverseGamma
 from ._operand.geometric import Geometric as Geometric

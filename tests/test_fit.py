@@ -222,15 +222,6 @@ def test_vmap_is_a_loop_of_fits():
         np.testing.assert_array_equal(together.cluster[i], alone.cluster)
 
 
-def test_differentiation_names_the_implicit_rule():
-    def best(loc):
-        return jd.fit(jd.reverse_kl(jd.Normal(loc, 1.0)), jd.Normal(0.0, 1.0)).value
-
-    for transform in (jax.grad, jax.jacfwd):
-        with pytest.raises(NotImplementedError, match="implicit"):
-            transform(best)(1.0)
-
-
 def test_turns_cover_every_lane():
     def solve(shared, inputs):
         return shared * inputs, jnp.cumsum(jnp.ones_like(inputs))

@@ -249,7 +249,7 @@ def _calibrate(
     ratio = jnp.exp(log_c[:, main] - log_q)[:, None]
     controls = jnp.concatenate([ratio - 1, ratio * z, ratio * (z * z - 1)], 1)
     sane = taken[:, None] & jnp.isfinite(controls)
-    total = jnp.sum(taken)
+    total = jnp.sum(taken, dtype=x.dtype)
     means = jnp.sum(jnp.where(sane, controls, 0.0), 0) / total
     centred = jnp.where(sane, controls - means, 0.0)
     gram = centred.T @ centred / total

@@ -22,6 +22,7 @@ class Problem(NamedTuple):
     template: AbstractTemplate
     first: Float[Array, " D"]
     others: Float[Array, "S D"] | int
+    target: Any  # what the log-density is of, for an algorithm that knows its factors
 
 
 class Ends(NamedTuple):

@@ -48,7 +48,8 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         return target.log_prob(x)
 
     others = _others(target, first, jitter, options.num_starts, key_starts)
-    ends = algorithm.solve(Problem(log_density, template, first, others), key_solve, NUM_JUDGED)
+    problem = Problem(log_density, template, first, others, target)
+    ends = algorithm.solve(problem, key_solve, NUM_JUDGED)
     z = normal_draws(NUM_JUDGED, first.size, key_judge)
 
     def judge(inputs: tuple[Any, Array]) -> tuple[Array, Array, Array]:

@@ -24,6 +24,7 @@ from .choice import NUM_STARTS, choose, dim_of, template_of
 from .constraint import as_parameters
 from .objective import AbstractObjective
 from .program import Objective, Options, run, split
+from .session import Session, run_in
 from .solution import RESULTS, Fit
 from .starts import Jitter
 
@@ -44,6 +45,7 @@ def fit(
     jitter: Jitter = _JITTER,
     throw: bool = True,
     record: bool = False,
+    session: Session | None = None,
 ) -> Fit[Any]:
     r"""$\arg\min_\theta$ `objective` $(q_\theta)$ over a family, with every optimum that was found.
 
@@ -71,16 +73,20 @@ def fit(
         throw: whether to raise if no start ends at an optimum (never inside another
             transformation: look at `result` there).
         record: whether to keep the members that each start passed through.
+        session: how a long fit is shown, saved, resumed and interrupted: a `Session`.
 
     Returns:
         A `Fit`: all starts, judged by an independent evaluation of the objective, sorted and
-        grouped into the distinct optima. It jits and vmaps; to differentiate through the optimum is
-        not possible yet.
+        grouped into the distinct optima. It jits and vmaps. Its `distribution` and `value` have the
+        derivatives of the optimum, by the implicit function theorem, with respect to arrays of the
+        objective (a pytree: what a bare function closes over is not seen) and to fields of the
+        family that are not fitted; they are NaN where there is no optimum. Those of all else are 0.
 
     Raises:
         ValueError: where `optim` or `key` is needed, or for a batched family (`vmap` the fit).
         RuntimeError: if no start ends at an optimum.
-        NotImplementedError: if differentiated.
+        NotImplementedError: if differentiated and the objective is sampled anew at each step, or
+            an algorithm fitted it.
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxdiv as jd
@@ -95,6 +101,11 @@ def fit(
     known = isinstance(objective, AbstractObjective)
     algorithm = choose(objective, family, optim)
     if algorithm is not None:
+        if session is not None:
+            raise ValueError(
+                f"fit: a session is of a descent in steps, and {type(algorithm).__name__} is not: "
+                "give a family and an optax optimiser, or leave `session` out."
+            )
         found = _fit_by(algorithm, objective, family, starts, key, jitter)
         if throw:
             _throw(found)
@@ -137,8 +148,11 @@ def fit(
         raise ValueError(f"fit: `key` is needed, since {why}: give key=jax.random.key(seed).")
     dynamic, static = split((objective, family, None if num_starts else starts, jitter))
     options = Options(static, optim, num_starts, num_steps, record)
-    found = run(options, dynamic, key, tolerance)
-    if throw:
+    if session is None:
+        found, stopped = run(options, dynamic, key, tolerance), False
+    else:
+        found, stopped = run_in(session, options, dynamic, key, tolerance)
+    if throw and not stopped:
         _throw(found)
     return found
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .newton import newton_state
 
+_PATIENCE = 20  # steps that may fail before most of those taken must have succeeded
 ValueFn = Callable[[PyTree, Key[Array, ""] | None], Float[Array, ""]]
 
 
@@ -24,6 +25,7 @@ class Descent(NamedTuple):
     path: PyTree | None
     num_steps: Int[Array, " starts"]
     num_evaluations: Int[Array, " starts"]
+    num_bad: Int[Array, " starts"]
     stopped: Bool[Array, " starts"]  # by the criterion, not because the steps ran out
     finite: Bool[Array, " starts"]
 
@@ -36,38 +38,61 @@ class _Lane(NamedTuple):
     )  # value and gradient here, from a line search that ended here
     num_steps: Int[Array, ""]
     num_evaluations: Int[Array, ""]
+    num_bad: Int[Array, ""]
     active: Bool[Array, ""]
     finite: Bool[Array, ""]
 
 
-def descend(
+class Carry(NamedTuple):
+    """All that a descent has come to, starts first: what is saved of it."""
+
+    lanes: _Lane
+    losses: Float[Array, "starts steps"]
+    path: PyTree | None
+
+
+def begin(
     value_fn: ValueFn,
     optim: optax.GradientTransformationExtraArgs,
     starts: PyTree,
     keys: Key[Array, " starts"] | None,
     *,
     num_steps: int,
-    tolerance: Float[Array, ""],
-    longest: PyTree,
+    dtype: jnp.dtype,
     record: bool,
-) -> Descent:
-    r"""Minimises from each start, in one loop whose body is one vmapped step.
-
-    A lane stops where the decrease that its step promises, $|g^T \Delta|$ (with `newton` the
-    decrement $\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite.
-    `longest` bounds the steps of `newton` along each free coordinate. A key is folded with the
-    number of the step; without one the objective gets None.
-    """
-    step = _make_step(value_fn, optim, tolerance, longest)
+) -> Carry:
+    """A descent of at most `num_steps` before its first step."""
     lanes = jax.vmap(lambda free, key: _begin(value_fn, optim, free, key))(starts, keys)
-    num = lanes.active.shape[0]
-    losses = jnp.full((num_steps, num), jnp.nan, tolerance.dtype)
+    losses = jnp.full((lanes.active.shape[0], num_steps), jnp.nan, dtype)
     path = None
     if record:
-        path = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_steps + 1, *x.shape)), starts)
+        path = jax.tree.map(lambda x: jnp.repeat(x[:, None], num_steps + 1, 1), starts)
+    return Carry(lanes, losses, path)
 
-    def body(carry):
-        k, lanes, losses, path = carry
+
+def advance(
+    value_fn: ValueFn,
+    optim: optax.GradientTransformationExtraArgs,
+    carry: Carry,
+    keys: Key[Array, " starts"] | None,
+    first: Int[Array, ""],
+    last: Int[Array, ""],
+    *,
+    tolerance: Float[Array, ""],
+    longest: PyTree,
+) -> Carry:
+    r"""The steps from number `first` to before `last`, in a loop whose body is one vmapped step.
+
+    A lane stops where the decrease that its step promises, $|g^T \Delta|$ (with `newton` the
+    decrement $\frac12 g^T H^{-1} g$), is at most `tolerance`, or where something is not finite: at
+    once, or, where a key gives the next step other draws, if most steps are such. `longest` bounds
+    the steps of `newton` along each free coordinate. A key is folded with the number of the step;
+    without one the objective gets None.
+    """
+    step = _make_step(value_fn, optim, tolerance, longest)
+
+    def body(state):
+        k, lanes, losses, path = state
         step_keys = None if keys is None else jax.vmap(jr.fold_in, (0, None))(keys, k)
         moved, loss = jax.vmap(step)(lanes, step_keys)
         losses = losses.at[k].set(jnp.where(lanes.active, loss, jnp.nan))
@@ -76,22 +101,32 @@ def descend(
             path = jax.tree.map(lambda p, x: p.at[k + 1].set(x), path, lanes.free)
         return k + 1, lanes, losses, path
 
-    def proceed(carry):
-        k, lanes, _, _ = carry
+    def proceed(state):
+        k, lanes, _, _ = state
         # `unvmap_any` keeps this unbatched under an outer vmap, so that nothing is copied there.
-        return (k < num_steps) & eqxi.unvmap_any(lanes.active)
+        return (k < last) & eqxi.unvmap_any(lanes.active)
 
-    _, lanes, losses, path = jax.lax.while_loop(proceed, body, (jnp.array(0), lanes, losses, path))
+    path = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), carry.path)
+    state = first, carry.lanes, carry.losses.T, path
+    _, lanes, losses, path = jax.lax.while_loop(proceed, body, state)
+    return Carry(lanes, losses.T, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), path))
+
+
+def end(carry: Carry) -> Descent:
+    """What a descent came to."""
+    lanes, losses, path = carry
     if path is not None:
-        last = jnp.minimum(jnp.arange(num_steps + 1, dtype=jnp.int32)[:, None], lanes.num_steps)
-        path = jax.tree.map(lambda x: jax.vmap(lambda x, i: x[i], (1, 1))(x, last), path)
+        steps = jnp.arange(losses.shape[1] + 1, dtype=jnp.int32)
+        last = jnp.minimum(steps, lanes.num_steps[:, None])
+        path = jax.tree.map(lambda x: jax.vmap(lambda x, i: x[i])(x, last), path)
     return Descent(
         lanes.free,
         lanes.opt_state,
-        losses.T,
+        losses,
         path,
         lanes.num_steps,
         lanes.num_evaluations,
+        lanes.num_bad,
         ~lanes.active & lanes.finite,
         lanes.finite,
     )
@@ -103,8 +138,8 @@ def _begin(value_fn: ValueFn, optim, free: PyTree, key) -> _Lane:
     if _searches(state):
         known = jax.value_and_grad(value_fn)(free, key)
     evaluations = jnp.array(0 if known is None else 1, jnp.int32)
-    yes = jnp.array(True)
-    return _Lane(free, state, known, jnp.array(0, jnp.int32), evaluations, yes, yes)
+    zero, yes = jnp.array(0, jnp.int32), jnp.array(True)
+    return _Lane(free, state, known, zero, evaluations, zero, yes, yes)
 
 
 def _make_step(value_fn: ValueFn, optim, tolerance: Array, longest: PyTree):
@@ -113,6 +148,7 @@ def _make_step(value_fn: ValueFn, optim, tolerance: Array, longest: PyTree):
             return value_fn(free, key)
 
         free, state, known, evaluations = lane.free, lane.opt_state, None, 1
+        again = jnp.array(False)
         if newton_state(state) is None:
             loss, grad = lane.known or jax.value_and_grad(fn)(free)
             # optax mixes integer types, which strict promotion (set by a user's tests) forbids.
@@ -121,6 +157,10 @@ def _make_step(value_fn: ValueFn, optim, tolerance: Array, longest: PyTree):
             products = jax.tree.map(lambda g, u: jnp.sum(g * u), grad, updates)
             gap = jnp.abs(sum(jax.tree.leaves(products)))
             finite, stop = jnp.isfinite(loss) & jnp.isfinite(gap), gap <= tolerance
+            if key is not None:
+                again = 2 * lane.num_bad < lane.num_steps + _PATIENCE
+                state = _select(finite, state, lane.opt_state)
+            bad = ~finite
             if _searches(state):
                 known = _get(state, "value"), _get(state, "grad")
                 evaluations = _get(state, "num_linesearch_steps", 1)
@@ -130,14 +170,16 @@ def _make_step(value_fn: ValueFn, optim, tolerance: Array, longest: PyTree):
             assert newton is not None
             loss, finite = newton.value, jnp.isfinite(newton.value)
             stop = (newton.decrement <= tolerance) | (newton.radius == 0)
+            bad = ~newton.finite
         return _Lane(
             _select(finite, optax.apply_updates(free, updates), free),
             state,
             known,
             lane.num_steps + 1,
             lane.num_evaluations + jnp.asarray(evaluations, jnp.int32),
-            finite & ~stop,
-            finite,
+            lane.num_bad + bad.astype(jnp.int32),
+            jnp.where(finite, ~stop, again),
+            finite | again,
         ), loss
 
     return step

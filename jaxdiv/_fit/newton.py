@@ -20,7 +20,8 @@ class NewtonState(NamedTuple):
     The Hessian is kept as eigenvalues and eigenvectors, the gradient as `slope` along them.
     `decrement` is $\frac12 g^T H^{-1} g$, the decrease that is left in the units of the objective:
     infinite before the first evaluation and where the Hessian has a negative eigenvalue. The radius
-    is 0 once a step is lost in the rounding of the parameters.
+    is 0 once a step is lost in the rounding of the parameters; `finite` says whether the last
+    evaluation was, here or not.
     """
 
     value: Float[Array, ""]
@@ -29,6 +30,7 @@ class NewtonState(NamedTuple):
     eigenvectors: Float[Array, "n n"]
     radius: Float[Array, ""]
     decrement: Float[Array, ""]
+    finite: Bool[Array, ""]
 
 
 def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
@@ -76,6 +78,7 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
             eigenvectors=jnp.eye(x.size, dtype=x.dtype),
             radius=jnp.array(radius, x.dtype),
             decrement=infinite,
+            finite=jnp.array(True),
         )
 
     def update(
@@ -115,8 +118,9 @@ def newton(radius: float = 1.0) -> optax.GradientTransformationExtraArgs:
             eigenvectors=eigenvectors,
             radius=new_radius,
             decrement=_decrement(grad @ eigenvectors, eigenvalues),
+            finite=finite,
         )
-        rejected = state._replace(radius=new_radius)
+        rejected = state._replace(radius=new_radius, finite=finite)
         new_state = jax.tree.map(lambda new, old: jnp.where(accept, new, old), new_state, rejected)
         return unravel(jnp.where(accept, step, 0.0)), new_state
 

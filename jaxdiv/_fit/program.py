@@ -14,10 +14,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._estimator.exact import Enumerate, Exact
+from .._estimator.gradients import StickTheLanding
 from .._estimator.monte_carlo import FixedDraws, MonteCarlo
 from .constraint import unconstrain
 from .diagnostics import Margins, certify, cluster
-from .loop import Descent, descend
+from .implicit import follow, hold
+from .loop import Carry, Descent, advance, begin, end
 from .newton import newton, newton_state, second_order, second_order_at
 from .objective import AbstractObjective, Plan
 from .solution import RESULTS, Certificate, Fit
@@ -44,15 +46,23 @@ class Options(NamedTuple):
     record: bool
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, static_argnames="finish")
 def run(
     options: Options,
     dynamic: PyTree,
     key: Key[Array, ""] | None,
     tolerance: Float[Array, ""] | None,
-) -> Fit:
-    """All of a fit but the checks of its arguments."""
-    dynamic = opaque(dynamic)
+    carry: Carry | None = None,
+    span: tuple[Array, Array] | None = None,
+    *,
+    finish: bool = True,
+) -> Any:
+    """All of a fit but the checks of its arguments; or one part of it, for a `Session`.
+
+    Without a `carry` and with `finish=False` the carry before the first step; with both, the carry
+    after the steps of `span`; with a `carry` alone the fit that it ends as.
+    """
+    live, dynamic = dynamic, jax.lax.stop_gradient(dynamic)
     objective, family, stack, jitter = join(dynamic, options.static)
     known = isinstance(objective, AbstractObjective)
     plan = objective.plan(family) if known else None
@@ -77,7 +87,7 @@ def run(
 
     # What a turn sees is passed to it, never closed over. Inner jits are traced once, however often
     # they are called and transformed.
-    shared = (dynamic, rebuild, unit, jnp.asarray(tolerance, dtype))
+    shared = (dynamic, rebuild, unit, jax.lax.stop_gradient(jnp.asarray(tolerance, dtype)), span)
 
     @jax.jit
     def member(rebuild: Callable[[PyTree], PyTree], unit: PyTree, scaled: PyTree) -> PyTree:
@@ -85,13 +95,13 @@ def run(
 
     @jax.jit
     def value(shared: tuple, scaled: PyTree, key: Key[Array, ""] | None) -> Float[Array, ""]:
-        dynamic, rebuild, unit, _ = shared
+        dynamic, rebuild, unit, *_ = shared
         objective = join(dynamic, options.static)[0]
         return objective(member(rebuild, unit, scaled), key)
 
     @jax.jit
     def judge(shared: tuple, scaled: PyTree, key: Key[Array, ""] | None) -> Float[Array, ""]:
-        dynamic, rebuild, unit, _ = shared
+        dynamic, rebuild, unit, *_ = shared
         objective = join(dynamic, options.static)[0]
         if known:
             return objective.evaluate(member(rebuild, unit, scaled))
@@ -139,22 +149,35 @@ def run(
             value = jnp.where(found, value, jnp.nan)
         return certify(value, grad, hessian, margins)
 
-    def solve(shared: tuple, inputs: PyTree) -> tuple[Descent, Certificate]:
+    def start(shared: tuple, inputs: PyTree) -> Carry:
         starts, keys = inputs
-        descent = descend(
-            functools.partial(value, shared),
-            optim,
-            starts,
-            keys,
-            num_steps=num_steps,
-            tolerance=shared[-1],
-            longest=longest,
-            record=options.record,
-        )
+        value_fn = functools.partial(value, shared)
+        settings = {"num_steps": num_steps, "dtype": dtype, "record": options.record}
+        return begin(value_fn, optim, starts, keys, **settings)
+
+    def proceed(shared: tuple, inputs: PyTree) -> Carry:
+        carry, keys = inputs
+        tolerance, span = shared[-2:]
+        first, last = (jnp.array(0), jnp.array(num_steps)) if span is None else span
+        value_fn = functools.partial(value, shared)
+        limits = {"tolerance": tolerance, "longest": longest}
+        return advance(value_fn, optim, carry, keys, first, last, **limits)
+
+    def stop(shared: tuple, inputs: PyTree) -> tuple[Descent, Certificate]:
+        carry, keys = inputs
+        descent = end(carry)
         judged = jax.vmap(functools.partial(certificate_of, shared))
         return descent, judged(descent.free, descent.opt_state, keys)
 
-    descent, certificate = in_turns(solve, shared, (starts, keys), num, lanes)
+    def solve(shared: tuple, inputs: PyTree) -> tuple[Descent, Certificate]:
+        keys = inputs[1]
+        return stop(shared, (proceed(shared, (start(shared, inputs), keys)), keys))
+
+    if not finish:
+        part, begun = (start, starts) if carry is None else (proceed, carry)
+        return in_turns(part, shared, (begun, keys), num, lanes)
+    part, begun = (solve, starts) if carry is None else (stop, carry)
+    descent, certificate = in_turns(part, shared, (begun, keys), num, lanes)
 
     values = jnp.where(jnp.isnan(certificate.value), jnp.inf, certificate.value)
     order = jnp.lexsort((values, ~certificate.is_optimum))
@@ -162,9 +185,18 @@ def run(
     to_member = functools.partial(member, rebuild, unit)
     optima = jax.vmap(to_member)(descent.free)
     number, is_distinct = cluster(optima, certificate.is_optimum, margins)
+
+    def report(shared: tuple, scaled: PyTree, key: Key[Array, ""] | None) -> PyTree:
+        return member(*shared[1:3], scaled), judge(shared, scaled, key)
+
+    best, is_optimum = jax.tree.map(lambda x: x[0], (descent.free, certificate.is_optimum))
+    _, rebuild = unconstrain(hold(join(live, options.static)[1]))
+    moving = follow(value, report, not stochastic and _has_true_gradient(by))
+    first = jax.tree.map(lambda x: x[0], (optima, certificate.value))
+    distribution, best_value = moving((live, rebuild, *shared[2:]), best, key, is_optimum, first)
     return Fit(
-        distribution=jax.tree.map(lambda x: x[0], optima),
-        value=certificate.value[0],
+        distribution=distribution,
+        value=best_value,
         quantity=objective.quantity(family) if known else "the objective",
         optima=optima,
         values=certificate.value,
@@ -177,6 +209,7 @@ def run(
         certificate=certificate,
         opt_state=descent.opt_state,
         path=jax.vmap(jax.vmap(to_member))(descent.path) if options.record else None,
+        num_bad=descent.num_bad,
     )
 
 
@@ -186,6 +219,11 @@ def _is_its_own_judge(plan: Plan | None) -> bool:
         return True
     exact = isinstance(plan.by, _EXACT) and isinstance(plan.judged_by, _EXACT)
     return exact and plan.judge is plan.descend
+
+
+def _has_true_gradient(by: Any) -> bool:
+    """Whether the gradient of the objective is that of its value."""
+    return not (isinstance(by, FixedDraws) and isinstance(by.gradient, StickTheLanding))
 
 
 def _choose(options: Options, size: int, stochastic: bool):
@@ -212,13 +250,15 @@ def _explain(descent: Descent, certificate: Certificate, margins: Margins) -> RE
     finite = descent.finite & jnp.isfinite(certificate.value) & ~jnp.isnan(certificate.decrement)
     flat = certificate.decrement <= margins.gain
 
-    def one(is_optimum, finite, stopped, flat):
+    def one(is_optimum, finite, stopped, flat, num_steps):
         reason = RESULTS.where(flat, RESULTS.not_an_optimum, RESULTS.stalled)
-        reason = RESULTS.where(stopped, reason, RESULTS.max_steps)
+        ran_out = num_steps == descent.losses.shape[1]
+        moving = RESULTS.where(ran_out, RESULTS.max_steps, RESULTS.interrupted)
+        reason = RESULTS.where(stopped, reason, moving)
         reason = RESULTS.where(finite, reason, RESULTS.diverged)
         return RESULTS.where(is_optimum, RESULTS.converged, reason)
 
-    return jax.vmap(one)(certificate.is_optimum, finite, descent.stopped, flat)
+    return jax.vmap(one)(certificate.is_optimum, finite, descent.stopped, flat, descent.num_steps)
 
 
 def split(tree: PyTree) -> tuple[PyTree, tuple]:

@@ -34,6 +34,7 @@ class RESULTS(eqx.Enumeration):
         "The evaluations or steps ran out before it came to rest. Raise `num_steps` or "
         "`max_evaluations`, or write the target in other coordinates."
     )
+    interrupted = "Interrupted before the steps ran out: this is the best so far."
     repeated = "Met the path of a better start, and was not carried on."
     diverged = (
         "The objective or its gradient is not finite: the start has no overlap with the target, "
@@ -85,7 +86,8 @@ class Fit(eqx.Module, Generic[Family]):
             target.
         path: with `record=True`, the members passed through, the last one repeated after the stop.
         standard_error: of the values, where they are averages over draws; else None.
-        num_bad: at how many draws the log-density or its gradient was not finite; else None.
+        num_bad: how many evaluations of the objective were not finite and passed over; by an
+            algorithm, at how many draws the log-density or its gradient was not.
         assessment: what the distribution may be used for, where an algorithm fitted it to the
             log-density of the target; else None.
         seconds: spent compiling and running; None under a trace.
