@@ -18,7 +18,7 @@ class Math(InlineProcessor):
         self.display = display
 
     def handleMatch(self, m, data):
-        latex = " ".join(m[1].replace(r"\arg", r"\operatorname{arg}").split())
+        latex = re.sub(r"\\arg\b", r"\\operatorname{arg}", " ".join(m[1].split()))
         mathml = convert(latex, display=self.display)
         if "\\" in mathml:  # the converter passes on what it does not know
             raise ValueError(f"not understood as LaTeX: {m[1]}")
