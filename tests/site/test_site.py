@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 TOP = Path(__file__).parents[2]
+expect.set_options(timeout=30_000)  # ms: of a busy machine
 
 
 class Page(HTMLParser):
