@@ -11,9 +11,9 @@ from bench.posteriors.reference import COLUMNS, flat, references
 def test_references_belong_to_the_cases():
     """Each within its space, its density and slope finite there, and its errors as promised."""
     known, checked = references(), cases()
-    assert set(known) == set(checked)
-    for name, case in checked.items():
-        row, posterior = known[name], case.posterior
+    assert set(known) <= set(checked)
+    for name, row in known.items():
+        posterior = checked[name].posterior
         names = posterior.names()
         place = np.array([names.index(n) for n in row["names"]])
         fixed = np.asarray(flat(posterior.constrain(jnp.zeros(posterior.dim))))

@@ -42,6 +42,9 @@ def main() -> int:
     print(f"{'(raw':>9}{')':>7}{'k':>7}  verdict          result         cold  warm (s)")
     errors, wrong = [], 0
     for case in chosen:
+        if case.name not in known:
+            print(f"{case.name:26}{case.posterior.dim:4d}  no reference: make it by --reference")
+            continue
         row = _fitted(case, known[case.name], options.seed)
         errors.append(row)
         wrong += row.called_good and not row.good

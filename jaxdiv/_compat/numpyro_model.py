@@ -129,8 +129,8 @@ def _space(name: str, support: Any, shape: tuple[int, ...]) -> AbstractSpace:
         case "_LessThan" | "_LessThanEq":
             return Interval(-np.inf, _number(name, support.upper_bound), shape)
         case "_Interval" | "_OpenInterval" | "_UnitInterval":
-            ends = support.lower_bound, support.upper_bound
-            return Interval(*(_number(name, end) for end in ends), shape)
+            low, high = _number(name, support.lower_bound), _number(name, support.upper_bound)
+            return Interval(low, high, shape)
         case "_Simplex":
             return _repeated(Simplex(shape[-1]), shape[:-1])
         case "_OrderedVector":
