@@ -74,6 +74,8 @@ from ._fit.expectation_propagation import ExpectationPropagation as ExpectationP
 from ._fit.expectation_propagation import SiteApproximation as SiteApproximation
 from ._fit.expectation_propagation import expectation_propagation as expectation_propagation
 from ._fit.fit import fit as fit
+from ._fit.linear_response import LinearResponse as LinearResponse
+from ._fit.linear_response import linear_response as linear_response
 from ._fit.moment_matching import MomentMatching as MomentMatching
 from ._fit.natural_gradient import NaturalGradient as NaturalGradient
 from ._fit.newton import newton as newton

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Key
 
+from ._estimator.draws import IndependentDraws
 from ._estimator.exact import exact, has_closed_form
 from ._estimator.gradients import AbstractGradient, Pathwise
 from ._functional.base import ratio_of_logs
@@ -96,7 +97,7 @@ def elbo(
         0.5 [0.5 0. ] True
     """
     q, p = _posterior_and_prior(posterior, prior)
-    weights, z = gradient.draw(q, key, num_draws)
+    weights, z = gradient.draw(q, key, num_draws, IndependentDraws())
     likelihood = _at_draws(log_likelihood, z, q.batch_shape)
     by_dimension = isinstance(q, Independent) and isinstance(p, Independent)
     is_exact = has_closed_form(KL(), q, p)
@@ -158,7 +159,7 @@ def importance_weighted_bound(
         -1.5155 -1.5155
     """
     q, p = _posterior_and_prior(posterior, prior)
-    weights, z = Pathwise().draw(q, key, num_draws)
+    weights, z = Pathwise().draw(q, key, num_draws, IndependentDraws())
     likelihood = _at_draws(log_likelihood, z, q.batch_shape)
     ratios = likelihood + ratio_of_logs(p.log_prob(z), q.log_prob(z))
     each = jnp.broadcast_to(weights[:, None] / ratios.shape[1], ratios.shape)

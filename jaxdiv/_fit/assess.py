@@ -69,6 +69,8 @@ class Assessment(eqx.Module):
         fitted: moments of $q$.
         weighted: moments of the target, by importance weights. Draws are from all optima found, and
             from wider t distributions at the same places, in shares that adapt.
+        draws: the weighted draws of the parameters, on a leading axis.
+        weights: theirs; they sum to 1.
         verdict: a member of `VERDICT`.
     """
 
@@ -85,6 +87,8 @@ class Assessment(eqx.Module):
     num_bad: Int[Array, ""]
     fitted: Summary
     weighted: Summary
+    draws: PyTree
+    weights: Float[Array, " m"]
     verdict: VERDICT
 
     @property
@@ -140,10 +144,6 @@ def assess(
     trusted &= light | ~close
     verdict = VERDICT.where(close & light, VERDICT.usable, VERDICT.usable_weighted)
     verdict = VERDICT.where(trusted, verdict, VERDICT.not_usable)
-    shaped = [
-        jax.tree.map(lambda rows: unravel(rows) if rows.ndim == 1 else jax.vmap(unravel)(rows), s)
-        for s in (fitted, weighted)
-    ]
     return Assessment(
         elbo,
         elbo_error,
@@ -156,7 +156,10 @@ def assess(
         better.pareto_k,
         better.num_draws,
         better.num_bad,
-        *shaped,
+        _shaped(fitted, unravel),
+        _shaped(weighted, unravel),
+        parameters,
+        weights,
         verdict,
     )
 
@@ -175,6 +178,12 @@ def _flatten(draws: PyTree) -> tuple[Float[Array, "n P"], Callable[[Array], Any]
         return treedef.unflatten(parts)
 
     return jnp.concatenate(rows, 1), unravel
+
+
+def _shaped(summary: Summary, unravel: Callable[[Array], Any]) -> Summary:
+    return jax.tree.map(
+        lambda rows: unravel(rows) if rows.ndim == 1 else jax.vmap(unravel)(rows), summary
+    )
 
 
 def _summary(values: Float[Array, "n P"], weights: Float[Array, " n"]) -> Summary:

@@ -1,5 +1,6 @@
 """The fit: from an objective and a family to the optima that it has."""
 
+import dataclasses
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -18,9 +19,10 @@ from .._operand.discrete import AbstractDiscrete
 from .._operand.foreign import Foreign
 from .._operand.product import Product, converted
 from .algorithm import AbstractAlgorithm
-from .by_algorithm import Options as Options2
+from .by_algorithm import Options as AlgorithmOptions
 from .by_algorithm import run as run_algorithm
 from .choice import NUM_STARTS, choose, dim_of, template_of
+from .clock import timed
 from .constraint import as_parameters
 from .objective import AbstractObjective
 from .program import Objective, Options, run, split
@@ -54,16 +56,21 @@ def fit(
             it is a pytree (an `equinox.Module`, a `jax.tree_util.Partial`) its arrays are traced,
             so that a fit to other data of the same shape does not compile again; a bare function is
             compiled once for each function object.
-        family: the first member: any operand or `equinox.Module`, or another library's distribution
+        family: the first member; or, for a target that is a `Posterior` or a density over vectors,
+            `FullRank()` (what None means there) or `MeanField()`, of which a start is made. A member
+            is any operand or `equinox.Module`, or another library's distribution
             that is of a family here (`as_distribution`), whose members the result then has (with a
             bare function as objective a module stays what it is). It is optimised in the free
             coordinates of `unconstrain`, with lengths in units of the spread of the target.
-        optim: any optax optimiser, made once and reused (each new object compiles anew). By default
+        optim: any optax optimiser, made once and reused (each new object compiles anew), or an
+            algorithm that needs no more than a log-density: `NaturalGradient()` and
+            `MomentMatching()`, the defaults of reverse and forward KL where the family is
+            `FullRank()` or `MeanField()`, or `ExpectationPropagation()`. Else by default
             `newton` for up to 32 parameters and `optax.lbfgs` beyond, or, where the objective is
             sampled anew at each step, Adam with a step that decays to zero.
         num_steps: the most steps; by default 200, or with Adam 2,000, all of which are taken.
         starts: how many members to start from (the first is `family`, the others are drawn by
-            `jitter`), or the members themselves, stacked along a leading axis of every field.
+            `jitter`, or by an algorithm about the first mode; by default 1, for an algorithm 4), or the members themselves, stacked along a leading axis of every field.
         key: needed for several drawn starts and for a sampled objective. A bare function that uses
             its key gets another one at each step.
         tolerance: a start stops when the decrease that its next step promises is at most this many
@@ -110,6 +117,7 @@ def fit(
         if throw:
             _throw(found)
         return found
+    assert not isinstance(optim, AbstractAlgorithm)
     starts = 1 if starts is None else starts
     if optim is None and not known:
         raise ValueError(
@@ -149,7 +157,8 @@ def fit(
     dynamic, static = split((objective, family, None if num_starts else starts, jitter))
     options = Options(static, optim, num_starts, num_steps, record)
     if session is None:
-        found, stopped = run(options, dynamic, key, tolerance), False
+        found, seconds = timed(run, options, dynamic, key, tolerance)
+        found, stopped = dataclasses.replace(found, seconds=seconds), False
     else:
         found, stopped = run_in(session, options, dynamic, key, tolerance)
     if throw and not stopped:
@@ -159,7 +168,7 @@ def fit(
 
 def _fit_by(
     algorithm: AbstractAlgorithm,
-    objective: AbstractObjective,
+    objective: Any,
     family: Any,
     starts: Any,
     key: Key[Array, ""] | None,
@@ -176,7 +185,9 @@ def _fit_by(
     target = objective.target
     template, first = template_of(family, dim_of(target))
     dynamic, static = split((target, template, first, jitter))
-    return run_algorithm(Options2(static, algorithm, num_starts), dynamic, key)
+    options = AlgorithmOptions(static, algorithm, num_starts)
+    found, seconds = timed(run_algorithm, options, dynamic, key)
+    return dataclasses.replace(found, seconds=seconds)
 
 
 def _as_family(family: Any, known: bool) -> Any:

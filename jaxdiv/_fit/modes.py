@@ -55,7 +55,7 @@ def walk(log_density: LogDensityFn, start: Float[Array, " D"], key: Key[Array, "
 
     def body(walk: _Walk) -> _Walk:
         updates, state = optim.update(walk.x, walk.state, walk.x, value_fn=minus)
-        x = optax.apply_updates(walk.x, updates)
+        x = walk.x + updates
         found = newton_state(state)
         assert found is not None
         candidate = _laplace(log_density, x, found, z)
@@ -107,7 +107,7 @@ def laplace_starts(
     if isinstance(others, int):
         pairs = (others + 1) // 2
         z = jr.normal(key_laid, (pairs, first.size), first.dtype)
-        lengths = jnp.resize(jnp.array(_LENGTHS, first.dtype), pairs)
+        lengths = jnp.resize(jnp.array(_LENGTHS, first.dtype), (pairs,))
         known = jnp.isfinite(end.value)
         moves = lengths[:, None] * jnp.where(known, z @ end.scale.T, z)
         centre = jnp.where(known, end.loc, first)

@@ -24,16 +24,16 @@ _LARGEST_K = 0.7
 
 
 class MomentMatching(AbstractAlgorithm):
-    r"""Forward KL of a Gaussian: $m = E_p[x]$ and $\Sigma = \mathrm{Cov}_p[x]$, by importance weights.
+    r"""Forward KL of a Gaussian: $m = E_p[x]$, $\Sigma = \mathrm{Cov}_p[x]$ by importance weights.
 
-    Starts are walked to modes, and a Gaussian settles at each; from these, and a wider t distribution
-    beside each, draws are taken in rounds, whose shares, means and covariances follow the weights of
-    all before them. The weights are Pareto-smoothed; with a tail of $\hat k > 0.7$ the fit has failed,
-    and says so. There is one optimum.
+    Starts are walked to modes, and a Gaussian settles at each; from these, and wider t
+    distributions beside each, draws are taken in rounds, whose shares, means and covariances follow the weights
+    of all before them. The weights are Pareto-smoothed; with a tail of $\hat k > 0.7$ the fit has
+    failed, and says so. There is one optimum.
 
     Args:
-        num_draws: of the log-density in the rounds, from which the moments are taken. They are off by
-            about $D(D + 3)/(4n)$ nats, $n$ the effective sample size.
+        num_draws: of the log-density in the rounds, from which the moments are taken. They are off
+            by about $D(D + 3)/(4n)$ nats, $n$ the effective sample size.
         tolerance: nats to the optimum, beyond the standard error of the value.
         max_evaluations: not used: the number of draws is fixed.
 

@@ -30,8 +30,8 @@ class NaturalGradient(AbstractAlgorithm):
     Starts are walked to modes by Newton's method; those that meet are carried on as one. From the
     best Gaussian along each path, natural-gradient steps with stick-the-landing residuals on the
     same whitened, antithetic draws until they come to rest; then fresh draws, averaged, until what
-    is left is below `tolerance` or the standard error of the value. One step is exact where the target
-    is Gaussian.
+    is left is below `tolerance` and the standard error of the value, together. One step is exact
+    where the target is Gaussian.
 
     Args:
         num_draws: at each step; by default 64, or four times the dimension if that is more.

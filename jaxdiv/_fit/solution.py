@@ -1,11 +1,15 @@
 """What a fit returns, and the words for how it ended."""
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float, Int, PyTree
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from .assess import Assessment
+from .clock import Seconds
 
 Family = TypeVar("Family")
 
@@ -58,13 +62,6 @@ class Certificate(eqx.Module):
     is_optimum: Bool[Array, "starts"]
 
 
-class Seconds(NamedTuple):
-    """Wall time of a call of `fit`."""
-
-    compiling: float
-    running: float
-
-
 class Fit(eqx.Module, Generic[Family]):
     """Every start of a `fit`, best optimum first; what is no optimum stands after all that are.
 
@@ -111,3 +108,24 @@ class Fit(eqx.Module, Generic[Family]):
     num_bad: Int[Array, "starts"] | None = None
     assessment: Assessment | None = None
     seconds: Seconds | None = None
+
+    def samples(self, key: Key[Array, ""], n: int, *, weighted: bool = False) -> PyTree:
+        """`n` draws of the distribution, or of the target by the importance weights.
+
+        Weighted ones are taken, with repetition, from the draws of `assessment`, by systematic
+        resampling: there are no more different ones than those.
+
+        Raises:
+            ValueError: for weighted draws of a fit that has no assessment.
+        """
+        if not weighted:
+            return self.distribution.sample(key, (n,))  # pyright: ignore
+        if self.assessment is None:
+            raise ValueError(
+                "samples: this fit has no importance weights: fit to a Posterior or a LogDensity "
+                "over vectors, with `optim` left out."
+            )
+        levels = (jnp.arange(n) + jr.uniform(key)) / n
+        index = jnp.searchsorted(jnp.cumsum(self.assessment.weights), levels)
+        index = jr.permutation(key, jnp.minimum(index, len(self.assessment.weights) - 1))
+        return jax.tree.map(lambda x: x[index], self.assessment.draws)

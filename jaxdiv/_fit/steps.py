@@ -83,8 +83,8 @@ def polish(
     """Averages steps on fresh draws, each batch weighed by its share of all so far.
 
     The error so falls with their total number. A batch first judges the member that it has not yet
-    moved. It ends where what is left is below `tolerance` and the standard error that the value will
-    have by `num_judged` draws, together.
+    moved. It ends where what is left is below `tolerance` and the standard error that the value
+    will have by `num_judged` draws, together.
     """
     n, dim, dtype = num_draws, state.loc.size, state.loc.dtype
 
@@ -158,10 +158,11 @@ def settle(
         falls = new.value <= state.now.value + rounding + 0.1 * state.now.noise
         take = lost | (falls & (new.bad <= state.now.bad))
         rate = jnp.where(take, jnp.minimum(1.0, 2 * state.rate), 0.25 * state.rate)
-        kept = (new_loc, new_scale, new), (state.loc, state.scale, state.now)
-        here = jax.tree.map(lambda a, b: jnp.where(take, a, b), *kept)
-        losses = state.losses.at[state.num_steps].set(here[2].value)
-        return Settled(*here, rate, state.num_steps + 1, state.num_bad + new.bad, losses)
+        moved, kept = (new_loc, new_scale, new), (state.loc, state.scale, state.now)
+        loc, scale, now = jax.tree.map(lambda a, b: jnp.where(take, a, b), moved, kept)
+        losses = state.losses.at[state.num_steps].set(now.value)
+        bad = state.num_bad + new.bad
+        return Settled(loc, scale, now, rate, state.num_steps + 1, bad, losses)
 
     begun = Settled(loc, scale, start, one, none, start.bad, losses)
     return jax.lax.while_loop(proceed, body, begun)

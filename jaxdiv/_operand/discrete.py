@@ -113,7 +113,8 @@ class Logits(AbstractDiscrete):
         """
         z = _masked(self.values, self.where, 0.0)
         choice = jnp.sum(self._kept(), -1) > 1
-        near = _off_one(z) <= min(sum_tolerance(self.values, z), 0.1)  # zeros are logits in any type
+        # Zeros are logits in any type.
+        near = _off_one(z) <= min(sum_tolerance(self.values, z), 0.1)
         vector = jnp.all((z >= 0) & (z <= 1), -1) & near
         return Check(
             jnp.all(vector | ~choice) & jnp.any(choice),

@@ -214,8 +214,8 @@ def _(functional, p, q):
 def _whiten(p: MultivariateNormal, q: MultivariateNormal, matrix: Array) -> tuple[Array, Array]:
     r"""$L_q^{-1}(\mu_p - \mu_q)$ and $L_q^{-1} A$, in one solve.
 
-    Two of them at once can stop for ever on a CPU of two cores: each batched solve waits in a thread
-    for work that only the other's thread could do (jaxlib 0.10).
+    Two of them at once can stop for ever on a CPU of two cores: each batched solve waits in a
+    thread for work that only the other's thread could do (jaxlib 0.10).
     """
     if p.event_shape != q.event_shape:
         raise ValueError(
