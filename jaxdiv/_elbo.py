@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Key
 
+from ._estimator.draws import IndependentDraws
 from ._estimator.exact import exact, has_closed_form
 from ._estimator.gradients import AbstractGradient, Pathwise
 from ._functional.base import ratio_of_logs
@@ -96,7 +97,7 @@ def elbo(
         0.5 [0.5 0. ] True
     """
     q, p = _posterior_and_prior(posterior, prior)
-    weights, z = gradient.draw(q, key, num_draws)
+    weights, z = gradient.draw(q, key, num_draws, IndependentDraws())
     likelihood = _at_draws(log_likelihood, z, q.batch_shape)
     by_dimension = isinstance(q, Independent) and isinstance(p, Independent)
     is_exact = has_closed_form(KL(), q, p)
@@ -116,8 +117,8 @@ def elbo(
         if is_exact:
             value = exact(KL(), q, p)
         else:
-            log_q = gradient.density(q).log_prob(z)
-            value = mean(ratio_of_logs(log_q, p.log_prob(z)), log_q)
+            draws, log_ratios = gradient.evaluate(KL().terms, q, p, z)
+            value = mean(log_ratios, draws.log_p)
         return jnp.broadcast_to(value, q.batch_shape).reshape(shape)
 
     expected = mean(likelihood, q.log_prob(z))

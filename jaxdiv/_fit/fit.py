@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from .._estimator.gradients import StickTheLanding
+from .._estimator.gradients import DoublyReparameterised, StickTheLanding
 from .._estimator.monte_carlo import FixedDraws
 from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.discrete import AbstractDiscrete
@@ -31,6 +31,7 @@ from .starts import Jitter
 Family = TypeVar("Family")
 
 _JITTER = Jitter()
+_ONLY_IN_MEAN = StickTheLanding | DoublyReparameterised  # a gradient of the expectation alone
 
 
 def fit(
@@ -117,11 +118,12 @@ def fit(
             "optax.lbfgs() if it is deterministic, optax.adam(...) if it is not."
         )
     estimator = objective.estimator if known else None
-    held = isinstance(estimator, FixedDraws) and isinstance(estimator.gradient, StickTheLanding)
-    if optim is None and held:
+    gradient = estimator.gradient if isinstance(estimator, FixedDraws) else None
+    if optim is None and isinstance(gradient, _ONLY_IN_MEAN):
         raise ValueError(
-            "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
-            "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
+            f"fit: with {type(gradient).__name__} the gradient of fixed draws is not "
+            "that of their mean, which the default optimiser needs: give optim=optax.adam(...), "
+            "or Pathwise()."
         )
     family = as_parameters(_as_family(family, known))
     num_starts = _count(starts)
