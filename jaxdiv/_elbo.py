@@ -159,7 +159,7 @@ def importance_weighted_bound(
         -1.5155 -1.5155
     """
     q, p = _posterior_and_prior(posterior, prior)
-    weights, z = Pathwise().draw(q, key, num_draws)
+    weights, z = Pathwise().draw(q, key, num_draws, IndependentDraws())
     likelihood = _at_draws(log_likelihood, z, q.batch_shape)
     ratios = likelihood + ratio_of_logs(p.log_prob(z), q.log_prob(z))
     each = jnp.broadcast_to(weights[:, None] / ratios.shape[1], ratios.shape)
