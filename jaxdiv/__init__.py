@@ -30,6 +30,7 @@ from ._api_unitless import squared_hellinger as squared_hellinger
 from ._api_unitless import total_variation as total_variation
 from ._api_unitless import triangular_discrimination as triangular_discrimination
 from ._api_unitless import tsallis as tsallis
+from ._compat.arviz import to_arviz as to_arviz
 from ._compat.convert import as_distribution as as_distribution
 from ._compat.numpyro_model import as_posterior as as_posterior
 from ._distillation import distillation as distillation
@@ -50,6 +51,7 @@ from ._estimator.draws import IndependentDraws as IndependentDraws
 from ._estimator.draws import RandomizedQMC as RandomizedQMC
 from ._estimator.exact import Enumerate as Enumerate
 from ._estimator.exact import Exact as Exact
+from ._estimator.gradients import DoublyReparameterised as DoublyReparameterised
 from ._estimator.gradients import LeaveOneOut as LeaveOneOut
 from ._estimator.gradients import Pathwise as Pathwise
 from ._estimator.gradients import Score as Score
@@ -69,13 +71,20 @@ from ._fit.algorithm import AbstractAlgorithm as AbstractAlgorithm
 from ._fit.assess import VERDICT as VERDICT
 from ._fit.assess import Assessment as Assessment
 from ._fit.assess import Summary as Summary
+from ._fit.batch_and_match import BatchAndMatch as BatchAndMatch
+from ._fit.batch_and_match import batch_and_match as batch_and_match
 from ._fit.constraint import unconstrain as unconstrain
 from ._fit.expectation_propagation import ExpectationPropagation as ExpectationPropagation
 from ._fit.expectation_propagation import SiteApproximation as SiteApproximation
 from ._fit.expectation_propagation import expectation_propagation as expectation_propagation
+from ._fit.families import FullRankT as FullRankT
+from ._fit.families import LowRank as LowRank
+from ._fit.families import MixtureOf as MixtureOf
+from ._fit.fisher import FisherDivergence as FisherDivergence
 from ._fit.fit import fit as fit
 from ._fit.linear_response import LinearResponse as LinearResponse
 from ._fit.linear_response import linear_response as linear_response
+from ._fit.importance_bound import ImportanceWeightedBound as ImportanceWeightedBound
 from ._fit.moment_matching import MomentMatching as MomentMatching
 from ._fit.natural_gradient import NaturalGradient as NaturalGradient
 from ._fit.newton import newton as newton

@@ -117,8 +117,8 @@ def elbo(
         if is_exact:
             value = exact(KL(), q, p)
         else:
-            log_q = gradient.density(q).log_prob(z)
-            value = mean(ratio_of_logs(log_q, p.log_prob(z)), log_q)
+            draws, log_ratios = gradient.evaluate(KL().terms, q, p, z)
+            value = mean(log_ratios, draws.log_p)
         return jnp.broadcast_to(value, q.batch_shape).reshape(shape)
 
     expected = mean(likelihood, q.log_prob(z))

@@ -1,4 +1,4 @@
-"""Figures: a density and what was fitted to it, the landscape of a fit, and an explanation.
+"""Figures: a density and what was fitted to it, fits from several sides, and an explanation.
 
 They need matplotlib (the extra `plot`), which is imported at the first call.
 """
@@ -14,13 +14,17 @@ from jaxtyping import Array, ArrayLike, Float
 from ._explain.explanation import Explanation
 from ._operand.base import AbstractDistribution
 from ._operand.normal import Normal
+from ._plot_fit import DATA as _DATA
+from ._plot_fit import LINES as _LINES
+from ._plot_fit import TARGET as _TARGET
+from ._plot_fit import axes_or_new as _axes_or_new
+from ._plot_fit import plot_alpha_path as plot_alpha_path
+from ._plot_fit import plot_directions as plot_directions
+from ._plot_fit import plot_pairs as plot_pairs
+from ._plot_fit import plot_trace as plot_trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Okabe & Ito's palette: told apart with any colour vision.
-_TARGET, _DATA = "#000000", "#c8ccd0"
-_LINES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
 
 
 def plot_fits(
@@ -230,13 +234,3 @@ def _window(densities: Mapping[str, AbstractDistribution], data: Any) -> tuple[f
     if not low < high:
         raise ValueError("none of the densities says where it varies: give `data`.")
     return low, high
-
-
-def _axes_or_new(ax: "Axes | None") -> "Axes":
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib import pyplot
-    except ModuleNotFoundError as error:
-        raise ImportError("figures need matplotlib: pip install 'jaxdiv[plot]'") from error
-    return pyplot.subplots()[1]

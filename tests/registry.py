@@ -360,6 +360,12 @@ ESTIMATORS = [
         draws=True,
         linear=True,
     ),
+    Estimator(
+        "doubly reparameterised",
+        jd.MonteCarlo(4000, gradient=jd.DoublyReparameterised()),
+        draws=True,
+        linear=True,
+    ),
     Estimator("score", jd.MonteCarlo(4000, gradient=jd.Score()), draws=True),
     Estimator("score alone", jd.MonteCarlo(4000, gradient=jd.Score(baseline=None)), draws=True),
 ]

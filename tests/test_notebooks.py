@@ -12,6 +12,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
+from . import divergence_optima
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SECONDS = 60
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -83,3 +85,23 @@ def test_notebook_runs_and_gives_what_is_stored(path):
     (words, numbers), (fresh_words, fresh_numbers) = last_table(stored), last_table(fresh)
     assert numbers and words == fresh_words
     np.testing.assert_allclose(numbers, fresh_numbers, rtol=1e-6, atol=1.5e-6)
+
+
+def test_the_alpha_path_has_the_optima_of_a_dense_grid():
+    """The last table of notebook 04, against optima that SciPy finds."""
+    notebook = nbformat.read(NOTEBOOKS[0].parent / "04_alpha_path.ipynb", as_version=4)
+    tables = [
+        output.data["text/markdown"]
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if "text/markdown" in output.get("data", {})
+    ]
+    rows = [line.strip("| ").split(" | ") for line in tables[-1].splitlines()[2:]]
+    assert {name for name, *_ in rows} == {"major mode", "minor mode", "both modes"}
+    for _, order, loc, scale, value in rows:
+        divergence = divergence_optima.renyi(float(order))
+        least, best_loc, best_scale = divergence_optima.optimum(
+            divergence, "forward", "asym1d", float(loc) + 0.01, 1.02 * float(scale)
+        )
+        np.testing.assert_allclose(float(value), least / float(order), atol=2e-6)
+        np.testing.assert_allclose([float(loc), float(scale)], [best_loc, best_scale], atol=2e-5)

@@ -2,15 +2,25 @@
 
 import sys
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import jaxdiv as jd
-from jaxdiv.plot import plot_fits, plot_landscape
+from jaxdiv.plot import (
+    plot_alpha_path,
+    plot_directions,
+    plot_fits,
+    plot_landscape,
+    plot_pairs,
+    plot_trace,
+)
 
 
 @pytest.fixture
@@ -99,3 +109,69 @@ def test_without_matplotlib_the_error_names_the_extra(target, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"jaxdiv\[plot\]"):
         plot_fits(target, {})
+
+
+def test_trace_has_a_line_for_each_start(ax):
+    class Well(eqx.Module):
+        def __call__(self, family, key):
+            return (family.loc**2 - 1) ** 2 + family.scale - jnp.log(family.scale)
+
+    starts = jd.Normal(jnp.array([-3.0, -2.0, 3.0]), jnp.ones(3))
+    fit = jd.fit(Well(), jd.Normal(0.0, 1.0), jd.newton(), starts=starts)
+    plot_trace(fit, ax=ax)
+    assert len(ax.lines) == 3
+    drawn = np.array([line.get_ydata() for line in ax.lines])
+    np.testing.assert_array_equal(np.sort(drawn, 0), np.sort(fit.losses, 0))
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert sorted(labels) == ["optimum 0: 1", "optimum 1: 1"]
+    with pytest.raises(ValueError, match="one fit"):
+        plot_trace(jax.tree.map(lambda x: x[None], fit), ax=ax)
+
+
+def test_pairs_are_named_weighted_and_beside_a_reference():
+    rng = np.random.default_rng(0)
+    draws = {"a": rng.normal(size=500), "b": rng.normal(size=(500, 2))}
+    axes = Figure().subplots(3, 3)
+    log_weights = np.where(draws["a"] > 0, 0.0, -np.inf)
+    plot_pairs(draws, reference=draws, log_weights=log_weights, axes=axes)
+    assert [ax.get_xlabel() for ax in axes[-1]] == ["a", "b[0]", "b[1]"]
+    assert [ax.get_ylabel() for ax in axes[1:, 0]] == ["b[0]", "b[1]"]
+    assert not axes[0, 1].axison
+    (points,) = [c for c in axes[1, 0].collections if isinstance(c, PathCollection)]
+    np.testing.assert_array_equal(
+        points.get_offsets(), np.stack([draws["a"], draws["b"][:, 0]], -1)
+    )
+    np.testing.assert_array_equal(np.asarray(points.get_alpha()) > 0, draws["a"] > 0)
+    bars = [bar for bar in axes[0, 0].patches if isinstance(bar, Rectangle)]
+    assert all(bar.get_height() == 0 for bar in bars if bar.get_x() + bar.get_width() < 0)
+    area = sum(bar.get_height() * bar.get_width() for bar in bars)
+    np.testing.assert_allclose(area, 1.0)
+    with pytest.raises(ValueError, match="reference has"):
+        plot_pairs(draws, reference={"a": draws["a"]}, axes=axes)
+
+
+def test_directions_are_side_by_side(target):
+    axes = Figure().subplots(1, 2)
+    fits = jd.Normal(-0.8, 1.9), jd.Normal(-2.0, 0.5)
+    plot_directions(target, *fits, axes=axes)
+    for ax, fit in zip(axes, fits, strict=True):
+        x, y = ax.lines[1].get_data()
+        np.testing.assert_allclose(y, scipy.stats.norm.pdf(x, fit.loc, fit.scale), rtol=1e-12)
+    plane = jd.MultivariateNormal(jnp.zeros(2), jnp.eye(2))
+    plot_directions(plane, plane, plane, axes=axes)
+    assert axes[1].get_xlabel() == "x[0]" and axes[1].collections
+    with pytest.raises(ValueError, match="one or two real numbers"):
+        plot_directions(target, plane, plane, axes=axes)
+
+
+def test_alpha_path_draws_each_branch():
+    axes = Figure().subplots(1, 2)
+    branches = {
+        "wide": jd.Normal(jnp.array([-1.0, -0.8]), jnp.array([1.8, 1.9])),
+        "narrow": jd.Normal(jnp.array([-2.0, jnp.nan]), jnp.array([0.5, jnp.nan])),
+    }
+    plot_alpha_path(np.array([0.2, 0.8]), branches, axes=axes)
+    for ax, field in zip(axes, ("loc", "scale"), strict=True):
+        for line, members in zip(ax.lines, branches.values(), strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), getattr(members, field))
+            np.testing.assert_array_equal(line.get_xdata(), [0.2, 0.8])

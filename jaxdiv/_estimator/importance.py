@@ -1,5 +1,6 @@
 """Averages over draws from a proposal, with importance weights."""
 
+import functools
 import math
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Key
 from .._functional.base import Draws, ratio_of_logs
 from .._operand.base import AbstractDistribution
 from .base import AbstractEstimator, Estimate, check_normalisation
-from .monte_carlo import has_reverse_terms
+from .monte_carlo import drawn_from
 from .pareto import smooth_ratios, tail_shape
 
 
@@ -62,7 +63,7 @@ class ImportanceSampling(AbstractEstimator):
         check_normalisation(functional, operands, normalize=True)
         p, q = operands[0], operands[-1]
         log_p, log_q, log_g = self._log_probs(p, q, key)
-        reverse = has_reverse_terms(functional)
+        forward, reverse = drawn_from(functional)
         of_q = reverse or (functional.needs_normalized and not q.normalized)
         ratios_p, k = self._smooth(log_p, log_g)
         ratios_q, k_q = self._smooth(log_q, log_g) if of_q else (ratios_p, k)
@@ -74,10 +75,12 @@ class ImportanceSampling(AbstractEstimator):
             b = log_q if q.normalized or not of_q else log_q - log_z_q
             b = a if len(operands) == 1 else b
             draws = Draws(a, b, ratio_of_logs(a, b))
-            mean = _weighted(weights_p, functional.terms(draws))
+            means = []
+            if forward:
+                means.append(_weighted(weights_p, functional.terms(draws)))
             if reverse:
-                mean = mean + _weighted(weights_q, functional.reverse_terms(draws))
-            return functional.link(mean)
+                means.append(_weighted(weights_q, functional.reverse_terms(draws)))
+            return functional.link(functools.reduce(jnp.add, means))
 
         once = jnp.zeros_like(log_p)
         k = jnp.maximum(k, k_q)

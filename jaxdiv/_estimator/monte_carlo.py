@@ -1,6 +1,7 @@
 """Averages over draws, with standard errors."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,11 +11,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Key
 
-from .._functional.base import AbstractFunctional, Draws, ratio_of_logs
+from .._functional.base import AbstractFunctional, Draws
 from .base import AbstractEstimator, Estimate, check_normalisation
 from .control import AbstractControlVariate, coefficients
 from .draws import AbstractDraws, IndependentDraws
-from .gradients import AbstractGradient, Pathwise, StickTheLanding
+from .gradients import AbstractGradient, DoublyReparameterised, Pathwise, StickTheLanding
 from .pareto import tail_shape
 
 
@@ -28,7 +29,7 @@ class MonteCarlo(AbstractEstimator):
 
     Args:
         num_draws: at least 2.
-        gradient: `Pathwise()`, `StickTheLanding()` or `Score()`.
+        gradient: `Pathwise()`, `StickTheLanding()`, `DoublyReparameterised()` or `Score()`.
         draws: `IndependentDraws()`, `Antithetic()` or `RandomizedQMC()`.
         control: `RatioControlVariate()`, `ScoreControlVariate()` or None.
         tail: whether `pareto_k` is fitted, which takes a second to compile; else it is NaN.
@@ -112,7 +113,7 @@ def value_only(estimator: AbstractEstimator) -> AbstractEstimator:
 
 def _twice(gradient: AbstractGradient) -> AbstractGradient:
     """What is right to second order as well, to judge an optimum by."""
-    return Pathwise() if isinstance(gradient, StickTheLanding) else gradient
+    return Pathwise() if isinstance(gradient, StickTheLanding | DoublyReparameterised) else gradient
 
 
 def _check_count(n: Any, draws: AbstractDraws) -> None:
@@ -131,30 +132,33 @@ def average(
 ) -> Estimate:
     """The functional's link at the mean of its terms."""
     check_normalisation(functional, operands, normalize=False)
-    if isinstance(by.gradient, StickTheLanding) and not functional.linear_in_r:
-        raise TypeError(
-            f"StickTheLanding is biased for {type(functional).__name__}, whose terms are not "
-            "linear in the log-ratio: use Pathwise() or Score()."
-        )
+    by.gradient.check(functional)
     p, q = operands if len(operands) == 2 else operands * 2
     key_p, key_q = jr.split(key)
-    mean, variance, k = _mean_over(p, q, functional.terms, key_p, by)
-    if has_reverse_terms(functional):
+    from_p, from_q = drawn_from(functional)
+    means = []
+    if from_p:
+        means.append(_mean_over(p, q, functional.terms, key_p, by))
+    if from_q:
 
         def terms(draws: Draws) -> Any:
             return functional.reverse_terms(_swapped(draws))
 
-        more, other, other_k = _mean_over(q, p, terms, key_q, by)
-        mean, variance, k = mean + more, variance + other, jnp.maximum(k, other_k)
+        means.append(_mean_over(q, p, terms, key_q, by))
+    each, variances, tails = zip(*means, strict=True)
+    mean, variance = functools.reduce(jnp.add, each), functools.reduce(jnp.add, variances)
+    k = functools.reduce(jnp.maximum, tails)
     value, slope = jax.jvp(functional.link, (mean,), (jnp.ones_like(mean),))
     error = jax.lax.stop_gradient(abs(slope) * jnp.sqrt(variance))
     return Estimate(value, error, jnp.full_like(value, by.num_draws), k)
 
 
-def has_reverse_terms(functional: AbstractFunctional) -> bool:
-    """Whether it averages over draws from Q too."""
+def drawn_from(functional: AbstractFunctional) -> tuple[bool, bool]:
+    """Whether an average needs draws from P, and whether it needs draws from Q."""
     draws = Draws(*(jnp.zeros(1),) * 3)
-    return jax.eval_shape(functional.reverse_terms, draws) is not None
+    sides = functional.terms, functional.reverse_terms
+    from_p, from_q = (jax.eval_shape(terms, draws) is not None for terms in sides)
+    return from_p, from_q
 
 
 def _swapped(draws: Draws) -> Draws:
@@ -170,10 +174,7 @@ def _mean_over(
     extra = (1,) * (len(batch) - len(p.batch_shape))
     spread = jax.tree.map(lambda x: x.reshape(*x.shape[:2], *extra, *x.shape[2:]), x)
     weights = weights.reshape(weights.shape[0], *extra, *weights.shape[1:])
-    log_p = by.gradient.density(p).log_prob(spread)
-    log_p, log_q = jnp.broadcast_arrays(log_p, q.log_prob(spread))
-    draws = Draws(log_p, log_q, ratio_of_logs(log_p, log_q))
-    values = terms(draws)
+    draws, values = by.gradient.evaluate(terms, p, q, spread)
     m = values.shape[1]
     blocks, free = by.draws.num_blocks(m), 0
     averaged = values[..., None]
@@ -188,7 +189,7 @@ def _mean_over(
         beta = coefficients(_block_means(values, blocks), _block_means(controls, blocks), weights)
         values = values - jnp.sum(beta * controls, -1)
         averaged = jnp.concatenate([averaged, controls], -1)
-    values = by.gradient.carry(values, log_p)
+    values = by.gradient.carry(values, draws.log_p)
     mean = jnp.sum(jnp.where(weights == 0, 0.0, weights * jnp.mean(values, 1)), 0)
     weights, values, averaged = jax.lax.stop_gradient((weights, values, averaged))
     scatter = jnp.var(_block_means(values, blocks), 1, ddof=1) / blocks * weights**2

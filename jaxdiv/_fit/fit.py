@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from .._estimator.gradients import StickTheLanding
+from .._estimator.gradients import DoublyReparameterised, StickTheLanding
 from .._estimator.monte_carlo import FixedDraws
 from .._operand.base import AbstractDistribution, AbstractOperand
 from .._operand.discrete import AbstractDiscrete
@@ -33,6 +33,7 @@ from .starts import Jitter
 Family = TypeVar("Family")
 
 _JITTER = Jitter()
+_ONLY_IN_MEAN = StickTheLanding | DoublyReparameterised  # a gradient of the expectation alone
 
 
 def fit(
@@ -57,9 +58,9 @@ def fit(
             so that a fit to other data of the same shape does not compile again; a bare function is
             compiled once for each function object.
         family: the first member; or, for a target that is a `Posterior` or a density over vectors,
-            `FullRank()` (what None means there) or `MeanField()`, of which a start is made. A member
-            is any operand or `equinox.Module`, or another library's distribution
-            that is of a family here (`as_distribution`), whose members the result then has (with a
+            `FullRank()` (what None means there) or `MeanField()`, of which a start is made. A
+            member is any operand or `equinox.Module`, or another library's distribution that is of
+            a family here (`as_distribution`), whose members the result then has (with a
             bare function as objective a module stays what it is). It is optimised in the free
             coordinates of `unconstrain`, with lengths in units of the spread of the target.
         optim: any optax optimiser, made once and reused (each new object compiles anew), or an
@@ -70,7 +71,8 @@ def fit(
             sampled anew at each step, Adam with a step that decays to zero.
         num_steps: the most steps; by default 200, or with Adam 2,000, all of which are taken.
         starts: how many members to start from (the first is `family`, the others are drawn by
-            `jitter`, or by an algorithm about the first mode; by default 1, for an algorithm 4), or the members themselves, stacked along a leading axis of every field.
+            `jitter`, or by an algorithm about the first mode; by default 1, for an algorithm 4), or
+            the members themselves, stacked along a leading axis of every field.
         key: needed for several drawn starts and for a sampled objective. A bare function that uses
             its key gets another one at each step.
         tolerance: a start stops when the decrease that its next step promises is at most this many
@@ -125,11 +127,12 @@ def fit(
             "optax.lbfgs() if it is deterministic, optax.adam(...) if it is not."
         )
     estimator = objective.estimator if known else None
-    held = isinstance(estimator, FixedDraws) and isinstance(estimator.gradient, StickTheLanding)
-    if optim is None and held:
+    gradient = estimator.gradient if isinstance(estimator, FixedDraws) else None
+    if optim is None and isinstance(gradient, _ONLY_IN_MEAN):
         raise ValueError(
-            "fit: with StickTheLanding the gradient of fixed draws is not that of their mean, "
-            "which the default optimiser needs: give optim=optax.adam(...), or Pathwise()."
+            f"fit: with {type(gradient).__name__} the gradient of fixed draws is not "
+            "that of their mean, which the default optimiser needs: give optim=optax.adam(...), "
+            "or Pathwise()."
         )
     family = as_parameters(_as_family(family, known))
     num_starts = _count(starts)

@@ -55,7 +55,7 @@ def walk(log_density: LogDensityFn, start: Float[Array, " D"], key: Key[Array, "
 
     def body(walk: _Walk) -> _Walk:
         updates, state = optim.update(walk.x, walk.state, walk.x, value_fn=minus)
-        x = walk.x + updates
+        x = walk.x + jnp.asarray(updates)
         found = newton_state(state)
         assert found is not None
         candidate = _laplace(log_density, x, found, z)

@@ -4,6 +4,8 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from .._errors import NoClosedFormError
@@ -17,6 +19,7 @@ from .._functional.kl import KL
 from .._operand.base import AbstractDistribution, AbstractOperand, Operand, pieces_of
 from .._operand.empirical import PointMass, Samples
 from .._operand.product import Product, converted
+from .combination import check_combination
 
 _FIXED_DRAWS = 1024  # for a target that no exact rule serves
 
@@ -41,14 +44,29 @@ class AbstractObjective(eqx.Module):
     def arrange(self, family: Any) -> tuple[Any, Any]:
         """The family and the target as the functional's first and second argument."""
 
+    @property
+    @abc.abstractmethod
+    def averaged_by(self) -> AbstractEstimator | None:
+        """The estimator of the functional of what `arrange` gives; None to choose one."""
+
+    @abc.abstractmethod
+    def words(self, functional: AbstractFunctional) -> str:
+        """What the value of the functional is called."""
+
     def plan(self, family: AbstractOperand) -> Plan:
         """How this family is fitted and judged."""
+        plan = self._plan(family)
+        operands = self.arrange(family)
+        check_combination(plan.descend, operands, plan.by, operands[0] is self.target)
+        return plan
+
+    def _plan(self, family: AbstractOperand) -> Plan:
         functional, operands = self.functional, self.arrange(family)
         observed = _is_observed(operands[0])
         if observed and isinstance(functional, KL):
             functional = CrossEntropy()
-        if self.estimator is not None:
-            return Plan(functional, self.estimator, functional, self.estimator.refined())
+        if (by := self.averaged_by) is not None:
+            return Plan(functional, by, functional, by.refined())
         if has_closed_form(functional, *operands):
             return Plan(functional, Exact(), functional, Exact())
         if observed:
@@ -79,9 +97,7 @@ class AbstractObjective(eqx.Module):
     def quantity(self, family: AbstractOperand) -> str:
         """In words, what `Fit.value` is, how it was computed, and what was descended on."""
         plan = self.plan(family)
-        p, q = self.arrange("family")
-        p, q = (d if d == "family" else "target" for d in (p, q))
-        value = f"{type(plan.judge).__name__}({p}, {q}) by {type(plan.judged_by).__name__}"
+        value = f"{self.words(plan.judge)} by {type(plan.judged_by).__name__}"
         if (plan.descend, plan.by.refined()) == (plan.judge, plan.judged_by):
             return value
         return f"{value}; descended on {type(plan.descend).__name__} by {type(plan.by).__name__}"
@@ -94,6 +110,29 @@ class Forward(AbstractObjective):
     `estimator=None` the closed form serves where there is one (for KL, that of the cross-entropy,
     which differs by a constant), else `Quadrature` in up to three dimensions, else `FixedDraws`;
     `Fit.quantity` says which.
+
+    What may be estimated how, forward and reverse; else an error says why. `Pathwise()` and
+    `Score()` serve wherever draws do.
+
+    | divergence | Quadrature | FixedDraws | MonteCarlo | StickTheLanding | DoublyReparameterised |
+    |---|---|---|---|---|---|
+    | KL | yes | yes | yes | yes | yes |
+    | Renyi | yes | yes | no | no | with FixedDraws |
+    | AmariAlpha, CressieRead, Tsallis | yes | yes | yes | no | yes |
+    | SquaredHellinger, ChiSquared, NeymanChiSquared | yes | yes | yes | no | yes |
+    | Jeffreys, JensenShannon, TotalVariation | yes | yes | yes | no | no |
+    | TriangularDiscrimination, FDivergence | yes | yes | yes | no | no |
+    | ImportanceWeightedBound | yes | yes | yes | no | yes |
+    | FisherDivergence | yes | yes | yes | no | no |
+
+    From draws, forward, to a `LogDensity`, which has no sampler: those that draw from the family
+    alone, NeymanChiSquared, AmariAlpha above 0 and Tsallis below 1/2. To an unnormalised one:
+    reverse KL, ImportanceWeightedBound and FisherDivergence.
+
+    The variance of draws is finite for every member only at orders between 0 and 1 and of what is
+    bounded (Jensen-Shannon, Hellinger, total variation). Of the others it depends on the member:
+    of forward chi-squared between normals, the fit's variance must exceed 2/3 of the target's.
+    Where it is infinite for every member, by the tails of the two families, that is an error.
 
     Args:
         functional: e.g. `KL()`.
@@ -113,6 +152,13 @@ class Forward(AbstractObjective):
 
     def arrange(self, family):
         return self.target, converted(family)
+
+    @property
+    def averaged_by(self):
+        return self.estimator
+
+    def words(self, functional):
+        return f"{type(functional).__name__}(target, family)"
 
 
 class Reverse(AbstractObjective):
@@ -139,6 +185,13 @@ class Reverse(AbstractObjective):
 
     def arrange(self, family):
         return converted(family), self.target
+
+    @property
+    def averaged_by(self):
+        return self.estimator
+
+    def words(self, functional):
+        return f"{type(functional).__name__}(family, target)"
 
 
 def forward_kl(target: Operand, estimator: AbstractEstimator | None = None) -> Forward:
@@ -176,6 +229,17 @@ def reverse_kl(target: Operand, estimator: AbstractEstimator | None = None) -> R
         -2.00 0.50
     """
     return Reverse(KL(), target, estimator)
+
+
+def break_points(target: AbstractOperand) -> Float[Array, "M *event"] | None:
+    """Where a target varies, for the quadrature of what is made of its density."""
+    pieces = pieces_of(target)
+    if pieces is None:
+        return None
+    scales = jnp.sqrt(jnp.sum(pieces.scale_trils**2, -1))
+    points = [pieces.points, *(pieces.centres + k * scales for k in (-4.0, -2.0, 0.0, 2.0, 4.0))]
+    assert isinstance(target, AbstractDistribution)  # or it has no pieces
+    return lax.stop_gradient(jnp.concatenate(points).reshape(-1, *target.event_shape))
 
 
 def _is_observed(d: Any) -> bool:

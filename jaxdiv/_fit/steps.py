@@ -159,10 +159,10 @@ def settle(
         take = lost | (falls & (new.bad <= state.now.bad))
         rate = jnp.where(take, jnp.minimum(1.0, 2 * state.rate), 0.25 * state.rate)
         moved, kept = (new_loc, new_scale, new), (state.loc, state.scale, state.now)
-        loc, scale, now = jax.tree.map(lambda a, b: jnp.where(take, a, b), moved, kept)
-        losses = state.losses.at[state.num_steps].set(now.value)
+        here = jax.tree.map(lambda a, b: jnp.where(take, a, b), moved, kept)
+        losses = state.losses.at[state.num_steps].set(here[2].value)
         bad = state.num_bad + new.bad
-        return Settled(loc, scale, now, rate, state.num_steps + 1, bad, losses)
+        return Settled(here[0], here[1], here[2], rate, state.num_steps + 1, bad, losses)
 
     begun = Settled(loc, scale, start, one, none, start.bad, losses)
     return jax.lax.while_loop(proceed, body, begun)

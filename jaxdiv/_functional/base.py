@@ -114,8 +114,8 @@ class AbstractFunctional(eqx.Module):
         """The value over all outcomes of a pair."""
 
     @abc.abstractmethod
-    def terms(self, draws: Draws) -> Float[Array, "*batch n"]:
-        """What is averaged over draws from $P$."""
+    def terms(self, draws: Draws) -> Float[Array, "*batch n"] | None:
+        """What is averaged over draws from $P$; None where none are needed."""
 
     @abc.abstractmethod
     def reverse_terms(self, draws: Draws) -> Float[Array, "*batch n"] | None:

@@ -43,13 +43,13 @@ def _at_zero(p: Array, q: Array, p_is_zero: Array, a: Array) -> Array:
     return linear + jnp.where(curved, q, 0.0) * ratio**order / (order * (order - 1))
 
 
-def power_terms(draws: Draws, order: ArrayLike) -> Array:
+def power_terms(draws: Draws, order: ArrayLike) -> Array | None:
     """What is averaged over draws from P: all of it at orders from 1/2 up, else nothing.
 
     So the terms are bounded at orders in [0, 1], and of least variance elsewhere.
     """
     if isinstance(order, (int, float)) and order < 0.5:
-        return jnp.zeros_like(draws.r)
+        return None
     a = jnp.asarray(order, draws.r.dtype)
     safe = jnp.where(a < 0.5, 1.0, a)
     return jnp.where(a < 0.5, 0.0, scaled(expm1, safe - 1, draws.r, 0.5) / safe)
@@ -206,7 +206,8 @@ class Tsallis(AbstractDecomposable):
         return jnp.asarray(self.order, pair.r.dtype) * power_nodes(pair, self.order)
 
     def terms(self, draws):
-        return jnp.asarray(self.order, draws.r.dtype) * power_terms(draws, self.order)
+        terms = power_terms(draws, self.order)
+        return None if terms is None else jnp.asarray(self.order, terms.dtype) * terms
 
     def reverse_terms(self, draws):
         terms = reverse_power_terms(draws, self.order)
