@@ -9,12 +9,12 @@ import sys
 
 import jax
 
-from tests import error_bars
-
 
 def main() -> int:
     """Print the table; 1 where an interval covers too seldom or too often."""
     jax.config.update("jax_enable_x64", True)
+    from tests import error_bars  # whose arrays are then in double precision
+
     print(f"{'estimate':48}  truth   covered se / sd   flagged  max k")
     wrong = 0
     for case in (*error_bars.CASES, *error_bars.HEAVY):
