@@ -82,9 +82,9 @@ from ._fit.families import LowRank as LowRank
 from ._fit.families import MixtureOf as MixtureOf
 from ._fit.fisher import FisherDivergence as FisherDivergence
 from ._fit.fit import fit as fit
+from ._fit.importance_bound import ImportanceWeightedBound as ImportanceWeightedBound
 from ._fit.linear_response import LinearResponse as LinearResponse
 from ._fit.linear_response import linear_response as linear_response
-from ._fit.importance_bound import ImportanceWeightedBound as ImportanceWeightedBound
 from ._fit.moment_matching import MomentMatching as MomentMatching
 from ._fit.natural_gradient import NaturalGradient as NaturalGradient
 from ._fit.newton import newton as newton

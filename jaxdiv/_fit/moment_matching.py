@@ -27,8 +27,8 @@ class MomentMatching(AbstractAlgorithm):
     r"""Forward KL of a Gaussian: $m = E_p[x]$, $\Sigma = \mathrm{Cov}_p[x]$ by importance weights.
 
     Starts are walked to modes, and a Gaussian settles at each; from these, and wider t
-    distributions beside each, draws are taken in rounds, whose shares, means and covariances
-    follow the weights of all before them. The weights are Pareto-smoothed; with a tail of $\hat k > 0.7$ the fit has
+    distributions beside each, draws are taken in rounds, whose shares, means and covariances follow
+    the weights so far. These are Pareto-smoothed; with a tail of $\hat k > 0.7$ the fit has
     failed, and says so. There is one optimum.
 
     Args:
