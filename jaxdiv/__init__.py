@@ -92,6 +92,7 @@ from ._fit.objective import Forward as Forward
 from ._fit.objective import Reverse as Reverse
 from ._fit.objective import forward_kl as forward_kl
 from ._fit.objective import reverse_kl as reverse_kl
+from ._fit.sample_average import SampleAverage as SampleAverage
 from ._fit.session import Session as Session
 from ._fit.solution import RESULTS as RESULTS
 from ._fit.solution import Fit as Fit

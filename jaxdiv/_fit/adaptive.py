@@ -83,16 +83,18 @@ def adapt(
     key: Key[Array, ""],
     num_rounds: int,
     seen: tuple[Float[Array, "S n D"], Float[Array, "S n"]],
+    counted: bool = True,
 ) -> Weighted:
     r"""Draws from the mixture, round after round, each time moved towards what the weights say.
 
     A draw weighs $\tilde p(x) / \sum_r n_r q_r(x)$, over all rounds (Cornuet et al. 2012); shares,
     means and covariances of the next round are those of a step of EM under the weights (Cappe et
     al. 2008), damped by their effective sample size. `seen` are draws from each of the first `S`
-    components with their log-densities, `n` each, as are those of a round.
+    components with their log-densities, `n` each, as are those of a round; they are not `counted`
+    where the components are only like what they were drawn from.
     """
     num_seen, n, dim = seen[0].shape
-    there = components.shares[:num_seen] > 0
+    there = (components.shares[:num_seen] > 0) & counted
     only = jnp.eye(len(components.shares), dtype=components.loc.dtype)
     num = num_seen + num_rounds
 

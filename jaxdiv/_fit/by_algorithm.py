@@ -145,8 +145,15 @@ def _weighted(
     key: Key[Array, ""],
 ) -> Weighted:
     """The target by importance weights, from all ends; those that have its mass begin with more."""
-    affine = jax.vmap(affine_of)(ends.members)
-    assert affine is not None
+    affine = affine_of(jax.tree.map(lambda x: x[0], ends.members))
+    if affine is None:  # Gaussians of the same moments, which have not drawn what was drawn
+        loc = jnp.mean(draws, 1)
+        spread = jax.vmap(lambda x: jnp.cov(x, rowvar=False).reshape(2 * x.shape[1:]))(draws)
+        affine = loc, jax.lax.map(jnp.linalg.cholesky, spread)
+        counted = False
+    else:
+        affine = jax.vmap(affine_of)(ends.members)
+        counted = True
     ratios = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - log_q)
     masses = jax.nn.logsumexp(ratios, 1)
     placed = jnp.all(jnp.isfinite(affine[1]), (1, 2)) & jnp.all(jnp.isfinite(affine[0]), 1)
@@ -159,7 +166,7 @@ def _weighted(
     dim = draws.shape[-1]
     tril = jnp.where(there[:, None, None], affine[1], jnp.eye(dim, dtype=draws.dtype))
     loc = jnp.where(there[:, None], affine[0], 0.0)
-    return adapt(log_density, beside(loc, tril, shares), key, NUM_ROUNDS, (draws, log_p))
+    return adapt(log_density, beside(loc, tril, shares), key, NUM_ROUNDS, (draws, log_p), counted)
 
 
 def _explain(

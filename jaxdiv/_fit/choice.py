@@ -15,6 +15,7 @@ from .algorithm import AbstractAlgorithm
 from .moment_matching import MomentMatching
 from .natural_gradient import NaturalGradient
 from .objective import Forward, Reverse
+from .sample_average import SampleAverage
 from .template import AbstractTemplate, FullRank, MeanField
 
 NUM_STARTS = 4
@@ -31,10 +32,13 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
     if isinstance(objective.target, Posterior):
         serves = family is None or kind_of(family) is not None
     else:
-        serves = isinstance(family, FullRank | MeanField) or family is None
+        serves = isinstance(family, AbstractTemplate) or family is None
     if not serves:
         return None
-    return NaturalGradient() if isinstance(objective, Reverse) else MomentMatching()
+    if isinstance(objective, Forward):
+        return MomentMatching()
+    gaussian = kind_of(family) if family is not None else FullRank()
+    return NaturalGradient() if isinstance(gaussian, FullRank | MeanField) else SampleAverage()
 
 
 def kind_of(family: Any) -> AbstractTemplate | None:
