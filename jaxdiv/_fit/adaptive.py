@@ -112,8 +112,12 @@ def adapt(
         jnp.zeros(num, only.dtype).at[:num_seen].set(jnp.where(there, n, 0)),
     )
 
-    def body(turn: Array, carry: tuple[_Pool, Components]) -> tuple[_Pool, Components]:
-        pool, components = carry
+    def body(turn: Array, carry: tuple) -> tuple:
+        pool, components, (log_weights, *_) = carry
+        moved = _em(components, pool.x.reshape(-1, dim), jnp.exp(log_weights))
+        components = jax.tree.map(
+            lambda old, new: jnp.where(turn == 0, old, new), components, moved
+        )
         x = _sample(components, n, jr.fold_in(key, turn))
         log_p = jax.vmap(log_density)(x)
         row = num_seen + turn
@@ -123,13 +127,14 @@ def adapt(
             jax.tree.map(lambda old, new: old.at[row].set(new), pool.proposals, components),
             pool.counts.at[row].set(n),
         )
-        ratios, _ = _ratios(pool)
-        log_weights, _ = pareto_smooth(ratios)
-        return pool, _em(components, pool.x.reshape(-1, dim), jnp.exp(log_weights))
+        ratios, log_q = _ratios(pool)
+        log_weights, pareto_k = pareto_smooth(ratios)
+        return pool, components, (log_weights, ratios, log_q, pareto_k)
 
-    pool, _ = jax.lax.fori_loop(0, num_rounds, body, (pool, components))
-    ratios, log_q = _ratios(pool)
-    log_weights, pareto_k = pareto_smooth(ratios)
+    flat = jnp.zeros(num * n, only.dtype)
+    carry = pool, components, (flat, flat, flat, jnp.zeros((), only.dtype))
+    carry = jax.lax.fori_loop(0, num_rounds, body, carry)
+    pool, _, (log_weights, ratios, log_q, pareto_k) = carry
     x, total = pool.x.reshape(-1, dim), jnp.sum(pool.counts)
     taken = jnp.repeat(pool.counts > 0, n)
     last = jax.tree.map(lambda c: c[-1], pool.proposals)

@@ -12,7 +12,7 @@ from .draws import LogDensityFn
 from .newton import newton, newton_state
 
 _NUM_STEPS = 40
-_NUM_DRAWS = 4  # pairs, by which the Gaussians along a path are compared
+_NUM_DRAWS = 6  # pairs, by which the Gaussians along a path are compared
 _RADIUS = 10.0
 _TOLERANCE = 1e-3  # nats that a step towards a mode still promises
 _LENGTHS = (6.0, 3.0, 10.0)  # standard deviations from the first mode to other starts
@@ -67,14 +67,20 @@ def walk(log_density: LogDensityFn, start: Float[Array, " D"], key: Key[Array, "
         lost = candidate.value > walk.best.value + 50.0 * dim
         return _Walk(x, state, best, steps, ~(stop | lost))
 
-    nowhere = Start(
-        start, jnp.eye(dim, dtype=dtype), jnp.array(jnp.inf, dtype), start, jnp.array(0, jnp.int32)
+    begun = _Walk(
+        start, optim.init(start), nowhere(start), jnp.array(0, jnp.int32), jnp.array(True)
     )
-    begun = _Walk(start, optim.init(start), nowhere, jnp.array(0, jnp.int32), jnp.array(True))
     ended = jax.lax.while_loop(lambda walk: walk.active, body, begun)
     return ended.best._replace(
         end=ended.x, num_evaluations=ended.steps * (dim + 1 + 2 * _NUM_DRAWS)
     )
+
+
+def nowhere(start: Float[Array, " D"]) -> Start:
+    """Before the first step: infinitely far from the density."""
+    identity = jnp.eye(start.size, dtype=start.dtype)
+    infinite = jnp.array(jnp.inf, start.dtype)
+    return Start(start, identity, infinite, start, jnp.array(0, jnp.int32))
 
 
 def _laplace(log_density: LogDensityFn, x: Array, found, z: Array) -> Start:
@@ -101,21 +107,28 @@ def laplace_starts(
     Of `others` that are only a number, each pair is laid on both sides of the end of the first, at
     so many standard deviations as it has there, and not where the free coordinates happen to be.
     """
-    key_first, key_others, key_laid = jr.split(key, 3)
-    end = walk(log_density, first, key_first)
-    ends = jax.tree.map(lambda x: x[None], end)
+    key_walk, key_laid = jr.split(key)
     if isinstance(others, int):
-        pairs = (others + 1) // 2
+        num, pairs = others, (others + 1) // 2
         z = jr.normal(key_laid, (pairs, first.size), first.dtype)
         lengths = jnp.resize(jnp.array(_LENGTHS, first.dtype), (pairs,))
-        known = jnp.isfinite(end.value)
-        moves = lengths[:, None] * jnp.where(known, z @ end.scale.T, z)
-        centre = jnp.where(known, end.loc, first)
-        others = (centre + jnp.stack([moves, -moves], 1).reshape(-1, first.size))[:others]
-    if len(others):
-        keys = jr.split(key_others, len(others))
-        more = jax.vmap(lambda x, key: walk(log_density, x, key))(others, keys)
-        ends = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ends, more)
+        moves = (lengths[:, None, None] * jnp.stack([z, -z], 1)).reshape(-1, first.size)[:num]
+    else:
+        num, moves = len(others), others
+
+    def one(mode: Start, inputs: tuple[Array, Array, Array]) -> tuple[Start, Start]:
+        turn, move, key = inputs
+        start = move
+        if isinstance(others, int):
+            known = jnp.isfinite(mode.value)
+            start = jnp.where(known, mode.loc + mode.scale @ move, first + move)
+        end = walk(log_density, jnp.where(turn == 0, first, start), key)
+        return jax.tree.map(lambda a, b: jnp.where(turn == 0, a, b), end, mode), end
+
+    # One after the other, since all but the first wait for where that ends.
+    turns = jnp.arange(num + 1)
+    moves = jnp.concatenate([first[None], moves])
+    _, ends = jax.lax.scan(one, nowhere(first), (turns, moves, jr.split(key_walk, num + 1)))
     order = jnp.argsort(ends.value)
     return jax.tree.map(lambda x: x[order], ends)
 

@@ -105,9 +105,7 @@ class MomentMatching(AbstractAlgorithm):
             member = MultivariateNormal(mean, jnp.linalg.cholesky(covariance))
             size = 0.5 * dim * (dim + 3)
         effective = 1 / jnp.sum(found.weights**2)
-        spent = jnp.sum(starts.num_evaluations) + few * jnp.sum(
-            jnp.where(settled.num_steps > 0, settled.num_steps + 1, 0)
-        )
+        spent = jnp.sum(starts.num_evaluations + settled.num_evaluations)
         one = jax.tree.map(lambda x: x[None], member)
         true = jnp.ones(1, bool)
         return Ends(

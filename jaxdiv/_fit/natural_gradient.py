@@ -106,7 +106,6 @@ class NaturalGradient(AbstractAlgorithm):
             members = Independent(Normal(loc, jax.vmap(jnp.diagonal)(scale)), 1)
         else:
             members = MultivariateNormal(loc, scale)
-        spent = jnp.where(settled.num_steps > 0, settled.num_steps + 1, 0) + ends.num_batches
         return Ends(
             members,
             gap=jnp.where(at_rest, ends.gap, jnp.inf),
@@ -115,7 +114,7 @@ class NaturalGradient(AbstractAlgorithm):
             settled=at_rest,
             repeated=repeated,
             num_steps=settled.num_steps,
-            num_evaluations=starts.num_evaluations + n * spent,
+            num_evaluations=starts.num_evaluations + settled.num_evaluations + n * ends.num_batches,
             num_bad=settled.num_bad + ends.num_bad,
             losses=settled.losses,
         )

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from .._estimator.quasi import normal_draws
 from .draws import LogDensityFn, Residuals, residuals
 
+_MOST_HALVINGS = 8  # of a scale to start from
 _FLOOR = 0.05  # of the eigenvalues of the relative precision that a step divides by
 
 
@@ -23,6 +24,7 @@ class Settled(NamedTuple):
     num_steps: Int[Array, ""]
     num_bad: Int[Array, ""]
     losses: Float[Array, " steps"]
+    num_evaluations: Int[Array, ""]
 
 
 class Polished(NamedTuple):
@@ -138,7 +140,7 @@ def settle(
     num_steps: int,
 ) -> Settled:
     """Steps on these draws, each taken only if the mean over them falls."""
-    start = residuals(log_density, loc, scale, z, diagonal)
+    scale, start, num_halved = _narrow(log_density, loc, scale, z, diagonal)
     losses = jnp.full(num_steps, jnp.nan, loc.dtype)
     one, none = jnp.ones((), loc.dtype), jnp.array(0, jnp.int32)
 
@@ -162,10 +164,38 @@ def settle(
         here = jax.tree.map(lambda a, b: jnp.where(take, a, b), moved, kept)
         losses = state.losses.at[state.num_steps].set(here[2].value)
         bad = state.num_bad + new.bad
-        return Settled(here[0], here[1], here[2], rate, state.num_steps + 1, bad, losses)
+        steps = state.num_steps + 1
+        return Settled(here[0], here[1], here[2], rate, steps, bad, losses, state.num_evaluations)
 
-    begun = Settled(loc, scale, start, one, none, start.bad, losses)
-    return jax.lax.while_loop(proceed, body, begun)
+    begun = Settled(loc, scale, start, one, none, start.bad, losses, none)
+    ended = jax.lax.while_loop(proceed, body, begun)
+    return ended._replace(num_evaluations=(ended.num_steps + 1 + num_halved) * len(z))
+
+
+def _narrow(
+    log_density: LogDensityFn, loc: Array, scale: Array, z: Float[Array, "n D"], diagonal: bool
+) -> tuple[Array, Residuals, Int[Array, ""]]:
+    """The scale halved as long as that helps: a curvature may know nothing of the tails.
+
+    Back from there, steps widen what should be wide; from too wide they are slow.
+    """
+
+    def proceed(state: tuple) -> Bool[Array, ""]:
+        _, _, helped, turn = state
+        return helped & (turn < _MOST_HALVINGS)
+
+    def halve(state: tuple) -> tuple:
+        scale, now, _, turn = state
+        new = residuals(log_density, loc, 0.5 * scale, z, diagonal)
+        helped = (new.value < now.value) | ~jnp.isfinite(now.value)
+        moved, kept = (0.5 * scale, new), (scale, now)
+        here = jax.tree.map(lambda a, b: jnp.where(helped, a, b), moved, kept)
+        return here[0], here[1], helped, turn + 1
+
+    start = residuals(log_density, loc, scale, z, diagonal)
+    begun = scale, start, jnp.array(True), jnp.array(0, jnp.int32)
+    scale, now, _, turns = jax.lax.while_loop(proceed, halve, begun)
+    return scale, now, turns
 
 
 def is_settled(now: Residuals, diagonal: bool) -> Bool[Array, ""]:
