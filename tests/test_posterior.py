@@ -92,7 +92,7 @@ def test_divergences():
     np.testing.assert_allclose(jd.kl(p, q), 1.0, rtol=1e-12)
     np.testing.assert_allclose(jd.squared_hellinger(p, q), -np.expm1(-0.25), rtol=1e-12)
     posterior = jd.Posterior(lambda x, q: q.log_prob(x), spaces, (q,))
-    estimate = jax.jit(lambda *pq: jd.estimate(jd.KL(), *pq, jd.FixedDraws(2000)))
+    estimate = jax.jit(lambda p, q: jd.estimate(jd.KL(), p, q, jd.FixedDraws(2000)))
     got = estimate(p, posterior)
     assert abs(got.value - 1.0) < 4 * got.standard_error < 0.2
     with pytest.raises(jd.NoClosedFormError):

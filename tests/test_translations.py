@@ -11,4 +11,4 @@ def test_the_page_is_the_table():
 
 
 def test_optax():
-    translations.check(translations.OPTAX, vars(optax.losses))
+    translations.check(translations.OPTAX, dict(vars(optax.losses)))

@@ -13,7 +13,10 @@ from .._estimator.quasi import normal_draws
 from .draws import LogDensityFn
 
 _DEGREES = (4, 12)  # of freedom, of the t distributions beside each Gaussian
-_LEAST_SHARE = 0.02  # of the draws, that a component keeps
+LARGEST_K = 0.7
+_BOUNDED = 10.0  # times the mean weight
+_LEAST_SHARE = 0.02  # of the draws, that a place keeps
+_LEAST_PART = 0.08  # of those, that a kind keeps
 _WIDER = 1.2  # the t is wider by this over the root of the dimension
 
 
@@ -50,6 +53,16 @@ class Weighted(NamedTuple):
     log_evidence_error: Float[Array, ""]
     num_draws: Int[Array, ""]
     num_bad: Int[Array, ""]
+
+    @property
+    def reliable(self) -> Bool[Array, ""]:
+        r"""Whether no draw matters much: $\hat k$ is low, or no weight over 10 times the mean.
+
+        The tail of weights that a mixture bounds can have any shape, and is harmless.
+        """
+        num = self.num_draws.astype(self.weights.dtype)
+        limit = jnp.minimum(1 - 1 / jnp.log10(num), LARGEST_K)
+        return (self.pareto_k < limit) | (jnp.max(self.weights) * num < _BOUNDED)
 
 
 def beside(
@@ -209,7 +222,10 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
     there = c.shares > 0
     joint = jnp.where(there, log_q + jnp.log(jnp.where(there, c.shares, 1.0)), -jnp.inf)
     parts = weights[:, None] * jax.nn.softmax(joint, 1)
-    shares = jnp.where(there, jnp.maximum(jnp.sum(parts, 0), _LEAST_SHARE), 0.0)
+    # Of each place a part stays with each kind: what has weighed little so far may yet.
+    shares = jnp.sum(parts, 0).reshape(len(_DEGREES) + 1, -1)
+    shares = jnp.maximum(shares, _LEAST_PART * jnp.maximum(jnp.sum(shares, 0), _LEAST_SHARE))
+    shares = jnp.where(there, shares.reshape(-1), 0.0)
 
     def move(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
         part, loc, tril, inverse, df = inputs

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._estimator.pareto import pareto_smooth
-from .adaptive import Weighted
+from .adaptive import LARGEST_K, Weighted
 
 QUANTILES = (0.05, 0.5, 0.95)
-_LARGEST_K = 0.7
 _LEAST_EFFECTIVE = 400.0  # draws, below which neither weights nor their diagnosis mean much
 _LARGEST_ERROR = 0.05  # standard errors of the weighted means, in standard deviations
 _SMALL_SHIFT = 0.1  # standard deviations between fitted and weighted means that may be ignored
@@ -62,8 +61,8 @@ class Assessment(eqx.Module):
         effective_sample_size: of the weighted draws.
         pareto_k: of $q$: the shape of the tail of $p/q$ at its own draws (Yao et al. 2018).
         weighted_pareto_k: of the weighted draws (Vehtari et al. 2024): below 0.7 an average by them
-            can be trusted, which 0.7 does not guarantee: a mode that no draw has met leaves
-            no trace.
+            can be trusted, as it can where no weight is over 10 times the mean; which guarantees
+            nothing: a mode that no draw has met leaves no trace.
         num_draws: how many weighted draws there are.
         num_bad: at how many the log-density was NaN; they weigh nothing.
         fitted: moments of $q$.
@@ -129,7 +128,6 @@ def assess(
     values, unravel = _flatten(parameters)
     fitted = _summary(fitted_values, jnp.full(n, 1 / n, dtype))
     weighted = _summary(values, weights)
-    limit = jnp.minimum(1 - 1 / jnp.log10(better.num_draws.astype(dtype)), _LARGEST_K)
     moves = weighted.sd > 0  # entries that are constant have no errors
     scale = jnp.where(moves, weighted.sd, 1.0)
     precise = jnp.max(weighted.mean_error / scale) < _LARGEST_ERROR
@@ -139,8 +137,8 @@ def assess(
     close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO)
     # A heavy tail of its own ratios means mass elsewhere: if the weights have not found it, nothing
     # has.
-    light = own_k < _LARGEST_K
-    trusted = sound & precise & (better.pareto_k < limit) & (ess > _LEAST_EFFECTIVE)
+    light = own_k < LARGEST_K
+    trusted = sound & precise & better.reliable & (ess > _LEAST_EFFECTIVE)
     trusted &= light | ~close
     verdict = VERDICT.where(close & light, VERDICT.usable, VERDICT.usable_weighted)
     verdict = VERDICT.where(trusted, verdict, VERDICT.not_usable)

@@ -145,15 +145,11 @@ def _weighted(
     key: Key[Array, ""],
 ) -> Weighted:
     """The target by importance weights, from all ends; those that have its mass begin with more."""
-    affine = affine_of(jax.tree.map(lambda x: x[0], ends.members))
+    counted = affine_of(jax.tree.map(lambda x: x[0], ends.members)) is not None
+    affine = jax.vmap(affine_of)(ends.members) if counted else None
     if affine is None:  # Gaussians of the same moments, which have not drawn what was drawn
-        loc = jnp.mean(draws, 1)
         spread = jax.vmap(lambda x: jnp.cov(x, rowvar=False).reshape(2 * x.shape[1:]))(draws)
-        affine = loc, jax.lax.map(jnp.linalg.cholesky, spread)
-        counted = False
-    else:
-        affine = jax.vmap(affine_of)(ends.members)
-        counted = True
+        affine = jnp.mean(draws, 1), jax.lax.map(jnp.linalg.cholesky, spread)
     ratios = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - log_q)
     masses = jax.nn.logsumexp(ratios, 1)
     placed = jnp.all(jnp.isfinite(affine[1]), (1, 2)) & jnp.all(jnp.isfinite(affine[0]), 1)

@@ -20,7 +20,6 @@ from .template import FullRank, MeanField
 
 _NUM_ROUNDS = 4
 _LEAST_DRAWS = 64
-_LARGEST_K = 0.7
 
 
 class MomentMatching(AbstractAlgorithm):
@@ -105,16 +104,15 @@ class MomentMatching(AbstractAlgorithm):
             member = MultivariateNormal(mean, jnp.linalg.cholesky(covariance))
             size = 0.5 * dim * (dim + 3)
         effective = 1 / jnp.sum(found.weights**2)
-        spent = jnp.sum(starts.num_evaluations + settled.num_evaluations)
+        spent = jnp.sum(starts.num_evaluations + settled.num_evaluations, dtype=jnp.int32)
         one = jax.tree.map(lambda x: x[None], member)
-        true = jnp.ones(1, bool)
         return Ends(
             one,
             gap=(0.5 * size / effective)[None],
             step=jnp.zeros(1, mean.dtype),
             curvature=jnp.ones(1, mean.dtype),
-            settled=true & (found.pareto_k < _LARGEST_K),
-            repeated=~true,
+            settled=found.reliable[None],
+            repeated=jnp.zeros(1, bool),
             num_steps=jnp.full(1, _NUM_ROUNDS, jnp.int32),
             num_evaluations=(spent + found.num_draws)[None],
             num_bad=found.num_bad[None],

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 
 from .._estimator.monte_carlo import FixedDraws
 from .algorithm import AbstractAlgorithm, Ends
@@ -68,7 +68,7 @@ class SampleAverage(AbstractAlgorithm):
         spent = starts.num_evaluations
         if isinstance(problem.template, MixtureOf):
             starts = _together(starts, repeated, problem.template.num_components)
-            spent, repeated = jnp.sum(spent)[None], jnp.zeros(1, bool)
+            spent, repeated = jnp.sum(spent, dtype=jnp.int32)[None], jnp.zeros(1, bool)
         trils = jnp.vectorize(lower, signature="(d,d)->(d,d)")(starts.scale)
         members = jax.vmap(problem.template.member)(starts.loc, trils)
         free, rebuild = unconstrain(jax.tree.map(lambda x: x[0], members))
@@ -76,7 +76,7 @@ class SampleAverage(AbstractAlgorithm):
         num_draws = self.num_draws or max(_LEAST_DRAWS, _PER_PARAMETER * size)
         objective = reverse_kl(problem.target, FixedDraws(num_draws))
 
-        def value(free: Any, key: None) -> Float[Array, ""]:
+        def value(free: Any, key: Key[Array, ""] | None) -> Float[Array, ""]:
             return objective(rebuild(free), key)
 
         dtype = problem.first.dtype

@@ -125,7 +125,9 @@ class Fit(eqx.Module, Generic[Family]):
                 "samples: this fit has no importance weights: fit to a Posterior or a LogDensity "
                 "over vectors, with `optim` left out."
             )
-        levels = (jnp.arange(n) + jr.uniform(key)) / n
-        index = jnp.searchsorted(jnp.cumsum(self.assessment.weights), levels)
-        index = jr.permutation(key, jnp.minimum(index, len(self.assessment.weights) - 1))
+        weights = self.assessment.weights
+        key_level, key_order = jr.split(key)
+        levels = (jnp.arange(n, dtype=weights.dtype) + jr.uniform(key_level, (), weights.dtype)) / n
+        index = jnp.searchsorted(jnp.cumsum(weights), levels)
+        index = jr.permutation(key_order, jnp.minimum(index, len(weights) - 1))
         return jax.tree.map(lambda x: x[index], self.assessment.draws)

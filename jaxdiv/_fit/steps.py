@@ -104,9 +104,10 @@ def polish(
         product = 0.5 * jnp.sum(now.residuals.slope * fresh.slope) + 0.25 * jnp.sum(
             _own(now.residuals.curvature, diagonal) * _own(fresh.curvature, diagonal)
         )
-        share = jnp.where(k == 0, 0.0, 3 / (k + 2.0)).astype(dtype)
+        num = k.astype(dtype)
+        share = jnp.where(k == 0, 0.0, 3 / (num + 2))
         seen = now.seen + share * (product - now.seen)
-        rate = (1 / (k + 2.0)).astype(dtype)
+        rate = 1 / (num + 2)
         loc, scale = move(now.loc, now.scale, fresh, rate, diagonal)
         sane = jnp.isfinite(fresh.value) & jnp.all(jnp.isfinite(scale)) & jnp.all(jnp.isfinite(loc))
         return Polished(

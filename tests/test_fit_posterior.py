@@ -1,0 +1,195 @@
+"""Fits to log-densities, by what is known of their targets: moments, evidence, other modes."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+import jaxdiv as jd
+from jaxdiv._estimator.quasi import normal_draws
+from jaxdiv._fit.adaptive import adapt, beside
+from jaxdiv._fit.draws import residuals
+from jaxdiv._fit.steps import is_settled, move, settle
+
+
+def assessed(found: jd.Fit) -> jd.Assessment:
+    assert found.assessment is not None
+    return found.assessment
+
+
+def gaussian(dim: int, condition: float, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    basis, _ = np.linalg.qr(rng.normal(size=(dim, dim)))
+    widths = np.logspace(0, np.log10(condition), dim)
+    mean = rng.normal(size=dim)
+    return mean, basis @ np.diag(widths) @ basis.T, basis @ np.diag(1 / widths) @ basis.T
+
+
+def gaussian_kl(loc, scale, mean, precision) -> float:
+    """Textbook KL(N(loc, scale scale^T) | N(mean, precision^-1)), in NumPy."""
+    loc, scale = np.asarray(loc), np.asarray(scale)
+    product = scale.T @ precision @ scale
+    off = loc - mean
+    values = np.linalg.eigvalsh(product)
+    return 0.5 * float(np.sum(values - 1 - np.log(values)) + off @ precision @ off)
+
+
+def test_three_steps_are_exact_on_an_ill_conditioned_gaussian():
+    mean, _, precision = gaussian(100, 1e8)
+
+    def log_density(x):
+        return -0.5 * (x - mean) @ precision @ (x - mean)
+
+    @jax.jit
+    def steps(z):
+        loc, scale = jnp.zeros(100), jnp.eye(100)
+        for _ in range(3):
+            loc, scale = move(loc, scale, residuals(log_density, loc, scale, z, False), 1.0, False)
+        return loc, scale
+
+    loc, scale = steps(normal_draws(400, 100, jr.key(0)))
+    assert gaussian_kl(loc, scale, mean, precision) <= 1e-10
+
+
+def two_modes(x, scale):
+    """0.7 N(-2, 0.5^2) + 0.3 N(2, 0.5^2) of the first coordinate; the second is of Gumbel."""
+    first = jnp.logaddexp(
+        jnp.log(0.7) - 2 * ((x[0] / scale + 2) ** 2), jnp.log(0.3) - 2 * ((x[0] / scale - 2) ** 2)
+    )
+    return first - x[1] - jnp.exp(-x[1])
+
+
+def test_forward_kl_has_the_moments_of_the_target():
+    scale = 1e-3
+    target = jd.LogDensity(two_modes, (scale,), event_shape=(2,))
+    found = jd.fit(jd.forward_kl(target), starts=6, key=jr.key(0))
+    q = found.distribution
+    mean = np.array([-0.8 * scale, np.euler_gamma])
+    variance = np.array([(0.25 + 4 * 0.84) * scale**2, np.pi**2 / 6])
+    sd = np.sqrt(variance)
+    a = assessed(found)
+    assert np.all(abs(q.mean - mean) < 4 * a.weighted.mean_error)
+    assert np.all(abs(np.sqrt(q.variance) - sd) < 4 * a.weighted.sd_error)
+    assert np.max(a.weighted.mean_error / sd) < 0.03 and np.max(a.weighted.sd_error / sd) < 0.03
+    # log Z = log(scale sqrt(pi / 2)): of the first coordinate; the second is normalised.
+    log_z = np.log(scale * np.sqrt(np.pi / 2))
+    assert abs(a.log_evidence - log_z) < 4 * a.log_evidence_error + 1e-3
+    assert a.elbo <= log_z <= a.upper
+    assert found.result == jd.RESULTS.converged
+
+
+def test_both_modes_are_found_and_only_one_is_fitted():
+    target = jd.LogDensity(two_modes, (1.0,), event_shape=(2,))
+    found = jd.fit(jd.reverse_kl(target), starts=6, key=jr.key(0))
+    places = np.sort(np.asarray(found.optima.loc[np.asarray(found.is_distinct), 0]))
+    np.testing.assert_allclose(places, [-2, 2], atol=0.02)
+    assert abs(found.distribution.loc[0] + 2) < 0.02  # that of more mass
+    # Its own draws know nothing of the other; the weighted ones do.
+    a = assessed(found)
+    assert a.verdict == jd.VERDICT.usable_weighted
+    assert abs(a.weighted.mean[0] + 0.8) < 0.05 * np.sqrt(3.61)
+    draws = found.samples(jr.key(1), 4000, weighted=True)
+    assert abs(jnp.mean(draws[:, 0] > 0) - 0.3) < 0.04
+
+
+def log_density(parameters, y):
+    loc, scale = parameters["loc"], parameters["scale"]
+    prior = -jnp.log(scale) - 0.5 * loc**2 / 100
+    return prior + jnp.sum(-0.5 * ((y - loc) / scale) ** 2 - jnp.log(scale))
+
+
+Y = np.array([1.2, -0.4, 2.9, 0.3, 1.7, 0.9, 2.2, 1.1, 0.1, 1.5])
+
+
+def exact_moments():
+    """By quadrature in (loc, log scale), in NumPy."""
+
+    def density(log_scale, loc):
+        scale = np.exp(log_scale)
+        log = -0.005 * loc**2 - 10 * log_scale - 0.5 * np.sum((Y - loc) ** 2) / scale**2
+        return np.exp(log + 5)
+
+    def over(f):
+        return integrate.dblquad(
+            lambda b, a: f(a, np.exp(b)) * density(b, a), -3, 5, -2, 3, epsabs=1e-9
+        )[0]
+
+    total = over(lambda a, s: 1.0)
+    means = np.array([over(lambda a, s: a), over(lambda a, s: s)]) / total
+    squares = np.array([over(lambda a, s: a * a), over(lambda a, s: s * s)]) / total
+    return means, np.sqrt(squares - means**2), np.log(total) - 5
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    spaces = {"loc": jd.Real(), "scale": jd.Positive()}
+    return jd.Posterior(log_density, spaces, (jnp.asarray(Y),))
+
+
+def test_a_posterior_by_quadrature(posterior):
+    found = jd.fit(jd.reverse_kl(posterior), key=jr.key(0))
+    means, sds, log_z = exact_moments()
+    a = assessed(found)
+    weighted = np.array([a.weighted.mean["loc"], a.weighted.mean["scale"]])
+    assert np.max(abs(weighted - means) / sds) < 0.05
+    weighted = np.array([a.weighted.sd["loc"], a.weighted.sd["scale"]])
+    assert np.max(abs(weighted / sds - 1)) < 0.05
+    assert a.elbo - 4 * a.elbo_error < log_z < a.upper + 4 * a.upper_error
+    assert abs(a.log_evidence - log_z) < 4 * a.log_evidence_error + 1e-3
+    assert a.verdict != jd.VERDICT.not_usable
+    assert found.seconds is not None and found.seconds.running > 0
+    assert set(found.samples(jr.key(0), 3)) == {"loc", "scale"}
+    again = jd.fit(jd.reverse_kl(posterior), key=jr.key(0))
+    assert np.array_equal(found.values, again.values)
+
+
+def test_weights_meet_the_moments_of_t_and_of_missing_modes():
+    """Draws adapt to t distributions, and to a mode that holds no Gaussian of their own."""
+    dim = 3
+
+    def log_p(x):
+        far = jnp.array([4.0, 0.0, 0.0])
+        parts = [-5.0 * jnp.log1p(jnp.sum((x - at) ** 2) / 7) for at in (0 * far, far)]
+        return jnp.logaddexp(parts[0], parts[1] + jnp.log(0.25))
+
+    @jax.jit
+    def run(key):
+        z = normal_draws(512, dim, key)[None]
+        start = beside(jnp.zeros((1, dim)), jnp.eye(dim)[None], jnp.ones(1))
+        return adapt(log_p, start, key, 4, (z, jax.vmap(log_p)(z[0])[None]))
+
+    found = run(jr.key(3))
+    assert abs(found.weights @ found.draws[:, 0] - 0.8) < 0.15
+    variance = 7 / 5 + 16 * 0.8 * 0.2
+    deviations = found.draws[:, 0] - 0.8
+    assert abs(found.weights @ deviations**2 / variance - 1) < 0.15
+    at_peak = stats.multivariate_t.logpdf(np.zeros(3), np.zeros(3), np.eye(3), 7)
+    log_z = np.log(1.25) - at_peak
+    assert abs(found.log_evidence - log_z) < 4 * found.log_evidence_error
+
+
+def test_bad_log_densities_are_survived_and_counted():
+    def hole(x):
+        return jnp.where(x[0] > 3.0, jnp.nan, -0.5 * jnp.sum(x**2))
+
+    def rest(z):
+        return settle(hole, jnp.zeros(2), jnp.eye(2), z, False, 30)
+
+    ended = jax.jit(rest)(normal_draws(1024, 2, jr.key(0)))
+    assert ended.num_bad > 0 and is_settled(ended.now, False)
+    np.testing.assert_allclose(ended.loc, 0, atol=0.1)
+
+
+def test_errors_say_what_to_do(posterior):
+    with pytest.raises(ValueError, match="key"):
+        jd.fit(jd.reverse_kl(posterior))
+    with pytest.raises(ValueError, match="2 free coordinates"):
+        family = jd.MultivariateNormal(jnp.zeros(3), jnp.eye(3))
+        jd.fit(jd.reverse_kl(posterior), family, key=jr.key(0))
+    with pytest.raises(ValueError, match="event_shape"):
+        jd.fit(jd.reverse_kl(jd.LogDensity(lambda x: -x * x)), key=jr.key(0))
+    with pytest.raises(TypeError, match="NaturalGradient"):
+        optim = jd.NaturalGradient()
+        jd.fit(jd.reverse_kl(posterior), jd.LowRank(1), optim, key=jr.key(0))
