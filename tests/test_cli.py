@@ -335,6 +335,32 @@ def test_the_program_leaves_jax_as_it_was(tmp_path):
         jax.config.update("jax_enable_x64", True)
 
 
+def test_two_columns_have_the_moments_of_their_mixture(run, tmp_path, capsys):
+    args = ("--data", "faithful", "--objective", "forward", "--starts", "2")
+    saved = str(tmp_path / "saved")
+    first = run(*args, "--resume", saved)
+    assert "Fitted: multivariate normal" in capsys.readouterr().out
+    parts = first.facts["density"]["components"]
+    weights = [part["weight"] for part in parts]
+    locs, scales = (np.array([part[key] for part in parts]) for key in ("loc", "scale_matrix"))
+    values = np.stack(list(old_faithful()), 1)
+    log_parts = [
+        scipy.stats.multivariate_normal.logpdf(values, *at) for at in zip(locs, scales, strict=True)
+    ]
+    likelihood = np.logaddexp.reduce(np.log(weights) + np.stack(log_parts, 1), axis=1).sum()
+    np.testing.assert_allclose(first.facts["density"]["log_likelihood"], likelihood, rtol=1e-10)
+    # A mixture of maximal likelihood has the sample's moments, and so has its forward Gaussian.
+    (fitted,) = first.facts["fits"]["forward"]["optima"][0]["components"]
+    np.testing.assert_allclose(fitted["loc"], values.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(fitted["scale_matrix"], np.cov(values.T, ddof=0), rtol=1e-5)
+    assert first.figure.read_bytes().startswith(b"\x89PNG")
+    again = Run(tmp_path, *args, "--resume", saved)
+    assert again.facts["fits"]["forward"]["optima"] == first.facts["fits"]["forward"]["optima"]
+    assert "differs from this one" in fails(
+        capsys, ["fit", *args[:-1], "3", "--resume", saved, "--plot", str(tmp_path / "a.png")]
+    )
+
+
 def fails(capsys, args, code=2):
     """The one line on stderr of a run that must fail."""
     capsys.readouterr()
@@ -401,6 +427,16 @@ def test_bad_data_is_one_line(tmp_path, capsys, monkeypatch, text, args, words):
         (["--density", "kde", "--bandwidth", "0"], "a positive number, got '0'"),
         (["--density", "kde", "--bandwidth", "nan"], "a positive number, got 'nan'"),
         (["--density", "kde", "--bandwidth", "wide"], "silverman or scott or a positive number"),
+        (["--data", "iris"], "--data must be faithful"),
+        (["a.csv", "--data", "faithful"], "FILE and --data are two sources"),
+        (["--column", "waiting", "--column", "waiting"], "'waiting' is given twice"),
+        (["--data", "faithful", "--density", "kde"], "--density kde is of one column, got 2"),
+        (["--family", "cauchy"], "--family must be normal, mvn, student_t, or mixture:K"),
+        (["--family", "mixture:0"], "got 'mixture:0'"),
+        (["--objective", "renyi:1"], "renyi:A with A between 0 and 1"),
+        (["--objective", "forward", "--direction", "reverse"], "contradict each other"),
+        (["--objective", "js", "--direction", "reverse"], "which is symmetric"),
+        (["--resume", "no/such/folder/fit"], "cannot write no/such/folder/fit"),
         (["--direction", "sideways"], "--direction must be forward, reverse or both"),
         (["--base", "1"], "--base must be a number above 1"),
         (["--base", "e"], "--base must be a number above 1"),

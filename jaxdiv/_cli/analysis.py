@@ -2,8 +2,6 @@
 
 import functools
 import math
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
@@ -11,9 +9,9 @@ import numpy as np
 
 import jaxdiv as jd
 
-from .errors import FitError
+from .descent import descend
 from .request import Direction, Request
-from .target import Target, Work, work_of
+from .target import Target, Work
 
 # Optima whose values agree to this many nats are equally good: sym1d has two global ones.
 _TIE = 1e-9
@@ -72,11 +70,14 @@ def analyse(target: Target, request: Request) -> Analysis:
 
     Raises:
         FitError: where no start of a direction ends in an optimum.
+        InputError: where the file to resume from is of another fit.
     """
-    # Side by side: nearly all of the time is compiling, which keeps one core busy for each.
-    with ThreadPoolExecutor() as pool:
-        fits = pool.map(lambda direction: _fit(direction, target, request), request.directions)
-        found = dict(zip(request.directions, fits, strict=True))
+    found = descend(
+        lambda direction: objective(direction, target),
+        jd.Normal(np.asarray(target.mean), np.asarray(target.deviation)),
+        request,
+        record=True,
+    )
     distinct = {
         direction: jax.tree.map(lambda x, keep=fit.is_distinct: x[keep], fit.optima)
         for direction, (fit, _) in found.items()
@@ -93,30 +94,12 @@ def analyse(target: Target, request: Request) -> Analysis:
         fits.append(_directed(direction, fit, distinct[direction], measures, work))
     nats = 1.0 if request.base is None else 1 / math.log(request.base)
     return Analysis(
-        _unit(request.base),
+        unit_of(request.base),
         nats,
         target.entropy * nats,
         _modes(around, np.asarray(heights)),
         tuple(fits),
     )
-
-
-def _fit(direction: Direction, target: Target, request: Request) -> tuple[jd.Fit, Work]:
-    began = time.perf_counter()
-    fit = jd.fit(
-        objective(direction, target),
-        jd.Normal(np.asarray(target.mean), np.asarray(target.deviation)),
-        starts=request.starts,
-        key=jax.random.key(request.seed),
-        throw=False,
-        record=True,
-    )
-    work = work_of(fit, began)
-    if not work.converged:
-        raise FitError(
-            f"no optimum of the {direction} KL was found from {request.starts} starting points."
-        )
-    return fit, work
 
 
 def _directed(
@@ -178,6 +161,7 @@ def _modes(x: np.ndarray, height: np.ndarray) -> tuple[float, ...]:
     return tuple(x[1:-1][(inside > height[:-2]) & (inside >= height[2:])].tolist())
 
 
-def _unit(base: float | None) -> str:
+def unit_of(base: float | None) -> str:
+    """The name of the unit of logarithms of this base."""
     names = {None: "nats", math.e: "nats", 2.0: "bits", 10.0: "hartleys"}
     return names.get(base) or f"base {base:g}"

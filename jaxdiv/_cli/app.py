@@ -64,12 +64,16 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    column: Annotated[
+    data: Annotated[
         str | None,
+        typer.Option(metavar="faithful", help="Instead of a file: both Old Faithful's columns."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Which column, where several hold numbers. Old Faithful has eruptions (taken "
-            "unless told) and waiting.",
+            help="Which column, where several hold numbers; given again, one more, for a target "
+            "in as many dimensions. Old Faithful has eruptions (taken unless told) and waiting.",
         ),
     ] = None,
     target: Annotated[
@@ -92,12 +96,47 @@ def fit(
             "rules of scipy.stats.gaussian_kde, a number is in the data's units.",
         ),
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            metavar="normal|mvn|student_t|mixture:K",
+            help="What is fitted: a normal for each column (of one column unless told), a "
+            "multivariate normal (of several), Student's t, or a mixture of K Gaussians.",
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="kl|renyi:A|jeffreys|js",
+            help="The divergence that is minimised: kl (unless told), Renyi's of order A between 0 "
+            "and 1, or the symmetric ones of Jeffreys and of Jensen and Shannon; forward, reverse "
+            "or both is the kl in that direction.",
+        ),
+    ] = None,
     direction: Annotated[
-        str, typer.Option(metavar="forward|reverse|both", help="Which KL is minimised.")
-    ] = "both",
+        str | None,
+        typer.Option(
+            metavar="forward|reverse|both",
+            help="Which way: of the target from the fit, of the fit from the target, or both "
+            "(unless told).",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Save the fit there as it goes, and continue one that was saved there by the same "
+            "command (with two directions: PATH.forward and PATH.reverse).",
+        ),
+    ] = None,
     plot: Annotated[
-        str, typer.Option(metavar="PATH", help="Where the figure goes: .png, .pdf, .svg, ...")
-    ] = "jaxdiv-fit.png",
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Where the figure goes: .png, .pdf, .svg, ... (jaxdiv-fit.png unless told; of one "
+            "or two columns).",
+        ),
+    ] = None,
     json: Annotated[
         str | None,
         typer.Option(
@@ -115,16 +154,20 @@ def fit(
     ] = 16,
     seed: Annotated[int, typer.Option(metavar="N", help="The seed of the starting points.")] = 0,
 ) -> None:
-    """Fits one Gaussian to a density by forward and by reverse KL, and says what came of it."""
+    """Fits a family to a density, unless told one Gaussian by both KLs, and says what came."""
     from . import request as requests
 
     request = requests.parse(
         file=file,
-        column=column,
+        data=data,
+        column=column or (),
         target=target,
         density=density,
         bandwidth=bandwidth,
+        family=family,
+        objective=objective,
         direction=direction,
+        resume=resume,
         plot=plot,
         json=json,
         base=base,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .request import Request
     from .target import Target, Work
 
-_WORK = {
+WORK = {
     "converged": "starting points that came to an optimum",
     "evaluations": "evaluations of the objective, over all starting points",
     "seconds": "wall time, compiling included",
@@ -30,7 +30,7 @@ _FIT = {
     "optima.scale": "standard deviation",
     "optima.starts": "starting points that ended there",
     "scale": "of the best optimum",
-    **{f"work.{key}": words for key, words in _WORK.items()},
+    **{f"work.{key}": words for key, words in WORK.items()},
 }
 KEYS = {
     "data.column": "the column's name (data is null for an exact target)",
@@ -44,7 +44,7 @@ KEYS = {
     "density.method": "how it was estimated",
     "density.modes": "where it has its maxima",
     "density.standard_deviation": "of the target",
-    **{f"density.work.{key}": words for key, words in _WORK.items()},
+    **{f"density.work.{key}": words for key, words in WORK.items()},
     **{f"DIRECTION.{key}": words for key, words in _FIT.items()},
     "figure": "where it is",
     "keys": "what each key means; DIRECTION is forward or reverse",
@@ -74,7 +74,7 @@ def record(request: "Request", target: "Target", analysis: "Analysis") -> dict[s
             "method": target.method,
             "modes": list(analysis.modes),
             "standard_deviation": target.deviation,
-            "work": None if target.work is None else _work(target.work),
+            "work": None if target.work is None else work_facts(target.work),
         },
         "figure": str(request.plot),
         "keys": KEYS,
@@ -109,9 +109,10 @@ def _fit(fit: "DirectedFit") -> dict[str, Any]:
         "loc": fit.loc,
         "optima": [vars(optimum) for optimum in fit.optima],
         "scale": fit.scale,
-        "work": _work(fit.work),
+        "work": work_facts(fit.work),
     }
 
 
-def _work(work: "Work") -> dict[str, Any]:
+def work_facts(work: "Work") -> dict[str, Any]:
+    """The cost of a fit."""
     return dict(vars(work))

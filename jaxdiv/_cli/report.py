@@ -9,7 +9,7 @@ from rich.table import Table
 
 from .analysis import Analysis, DirectedFit, Optimum
 from .request import Request
-from .target import Target
+from .target import Target, Work
 
 _PAIRS = {"forward": "KL(target‖fit)", "reverse": "KL(fit‖target)"}
 
@@ -30,7 +30,8 @@ def show(out: Console, request: Request, target: Target, analysis: Analysis) -> 
     out.print(_fits(analysis))
     out.print(_optima(analysis))
     out.print(_identity(analysis))
-    out.print(_cost(target, analysis))
+    works = {"density": target.work, **{fit.direction: fit.work for fit in analysis.fits}}
+    out.print(cost(works))
     for sentence in sentences(target, analysis):
         out.print(sentence + "\n")
     out.print(f"Figure: {request.plot}", soft_wrap=True)
@@ -51,14 +52,14 @@ def number(x: float) -> str:
 
 
 def _components(target: Target) -> Table:
-    table = _table("Components", "weight", "loc", "scale")
+    table = table_of("Components", "weight", "loc", "scale")
     for component in target.components:
         table.add_row(*map(number, component))
     return table
 
 
 def _fits(analysis: Analysis) -> Table:
-    table = _table(
+    table = table_of(
         f"One Gaussian fitted to it, KL in {analysis.unit}",
         "direction",
         "loc",
@@ -71,7 +72,7 @@ def _fits(analysis: Analysis) -> Table:
 
 
 def _optima(analysis: Analysis) -> Table:
-    table = _table("Every optimum found", "direction", "loc", "scale", "KL", "kind", "starts")
+    table = table_of("Every optimum found", "direction", "loc", "scale", "KL", "kind", "starts")
     for fit in analysis.fits:
         for optimum in fit.optima:
             table.add_row(
@@ -84,7 +85,7 @@ def _optima(analysis: Analysis) -> Table:
 
 
 def _identity(analysis: Analysis) -> Table:
-    table = _table(
+    table = table_of(
         f"H(P) + KL(P‖Q) = H(P, Q), in {analysis.unit}", "P", "Q", "H(P)", "KL(P‖Q)", "H(P, Q)"
     )
     for fit in analysis.fits:
@@ -95,11 +96,11 @@ def _identity(analysis: Analysis) -> Table:
     return table
 
 
-def _cost(target: Target, analysis: Analysis) -> Table:
-    table = _table(
+def cost(works: dict[str, Work | None]) -> Table:
+    """What each fit took."""
+    table = table_of(
         "Cost, compiling included", "fit", "starts", "converged", "evaluations", "seconds"
     )
-    works = {"density": target.work, **{fit.direction: fit.work for fit in analysis.fits}}
     for name, work in works.items():
         if work is not None:
             counts = (work.starts, work.converged, work.evaluations)
@@ -107,10 +108,11 @@ def _cost(target: Target, analysis: Analysis) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str) -> Table:
+    """An empty table; columns of words are flush left."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        words = column in ("direction", "P", "Q", "fit", "kind")
+        words = column in ("direction", "P", "Q", "fit", "kind", "column")
         table.add_column(column, justify="left" if words else "right", no_wrap=True)
     return table
 

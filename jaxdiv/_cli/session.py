@@ -1,8 +1,9 @@
 """One run from request to report: read, check, fit, draw, write, print."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -10,7 +11,13 @@ from rich.console import Console
 from . import record, report
 from .analysis import analyse
 from .figure import check_figure, save_figure
-from .request import Request, cannot_write, check_writable
+from .joint import analyse_joint
+from .joint_figure import save_joint_figure
+from .joint_record import joint_record
+from .joint_report import show_joint
+from .joint_target import make_joint_target
+from .request import Request, cannot_write, check_writable, session_path
+from .table import Column
 from .target import make_target, read_data
 
 
@@ -22,11 +29,12 @@ def run_fit(request: Request) -> None:
         FitError: where no optimum was found.
     """
     data = read_data(request.source)
-    check_figure(request.plot)
-    check_writable(request.plot, "--plot")
-    if request.json is not None:
-        check_writable(request.json, "--json")
+    _check_outputs(request)
     out = Console(highlight=False, markup=False)
+    (_run_plane if request.is_plane else _run_joint)(request, data, out)
+
+
+def _run_plane(request: Request, data: tuple[Column, ...], out: Console) -> None:
     with _configured():
         with _progress("estimating the density"):
             target = make_target(request.source, data, request.seed)
@@ -34,10 +42,39 @@ def run_fit(request: Request) -> None:
             analysis = analyse(target, request)
         with _progress("drawing"), _writing(request.plot, "--plot"):
             save_figure(request.plot, target, analysis)
+    _write_json(request, lambda: record.record(request, target, analysis))
+    report.show(out, request, target, analysis)
+
+
+def _run_joint(request: Request, data: tuple[Column, ...], out: Console) -> None:
+    with _configured():
+        with _progress("estimating the density"):
+            target = make_joint_target(request, data)
+        with _progress("fitting"):
+            analysis = analyse_joint(target, request)
+        if request.is_drawn:
+            with _progress("drawing"), _writing(request.plot, "--plot"):
+                save_joint_figure(request.plot, target, analysis)
+    _write_json(request, lambda: joint_record(request, target, analysis))
+    show_joint(out, request, target, analysis)
+
+
+def _check_outputs(request: Request) -> None:
+    if request.is_drawn:
+        check_figure(request.plot)
+        check_writable(request.plot, "--plot")
+    if request.json is not None:
+        check_writable(request.json, "--json")
+    for direction in request.directions:
+        path = session_path(request, direction)
+        if path is not None:
+            check_writable(path, "--resume")
+
+
+def _write_json(request: Request, facts: Callable[[], dict[str, Any]]) -> None:
     if request.json is not None:
         with _writing(request.json, "--json"):
-            record.write(request.json, record.record(request, target, analysis))
-    report.show(out, request, target, analysis)
+            record.write(request.json, facts())
 
 
 @contextlib.contextmanager

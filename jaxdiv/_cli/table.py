@@ -1,4 +1,4 @@
-"""One column of numbers from a CSV file, or a clear word about why not."""
+"""Columns of numbers from a CSV file, or a clear word about why not."""
 
 import csv
 import io
@@ -40,9 +40,19 @@ def read_column(path: Path, name: str | None) -> Column:
         InputError: where the file, the column or a cell of it cannot be used.
     """
     table = _read_table(path)
-    if name is None:
-        name = _only_numeric_column(path, table)
-    elif name not in table.names:
+    return _column(path, table, _only_numeric_column(path, table) if name is None else name)
+
+
+def read_columns(path: Path, names: tuple[str, ...]) -> tuple[Column, ...]:
+    """The columns of these names, as `read_column` reads each; the only one if there are none."""
+    if len(names) < 2:
+        return (read_column(path, names[0] if names else None),)
+    table = _read_table(path)
+    return tuple(_column(path, table, name) for name in names)
+
+
+def _column(path: Path, table: _Table, name: str) -> Column:
+    if name not in table.names:
         raise InputError(f"{path} has no column {name!r}: it has {_listed(table.names)}.")
     if table.names.count(name) > 1:
         raise InputError(f"{path} has {table.names.count(name)} columns called {name!r}.")

@@ -15,9 +15,9 @@ import jaxdiv as jd
 from .._data import old_faithful
 from .errors import FitError, InputError
 from .request import DataSource, ExactSource, MixtureDensity
-from .table import Column, read_column
+from .table import Column, read_columns
 
-_MIXTURE_STARTS = 8
+MIXTURE_STARTS = 8
 _MOST_KERNELS = 2000  # beyond which a run takes minutes
 _ORDERS = (8, 16, 32, 64)  # of the quadrature; the first is its default
 _EXACT_WEIGHTS = {"sym1d": (0.5, 0.5), "asym1d": (0.7, 0.3)}
@@ -56,27 +56,28 @@ class Target:
     work: Work | None = None
 
 
-def read_data(source: DataSource | ExactSource) -> Column | None:
-    """The column of numbers that is asked for; None for an exact target."""
+def read_data(source: DataSource | ExactSource) -> tuple[Column, ...]:
+    """The columns of numbers that are asked for; none for an exact target."""
     if isinstance(source, ExactSource):
-        return None
+        return ()
     if source.file is not None:
-        return read_column(source.file, source.column)
+        return read_columns(source.file, source.columns)
     columns = old_faithful()._asdict()
-    name = "eruptions" if source.column is None else source.column
-    if name not in columns:
-        raise InputError(f"Old Faithful has columns {', '.join(columns)}, not {name!r}.")
-    return Column(name, columns[name], "Old Faithful")
+    names = source.columns or ("eruptions",)
+    for name in names:
+        if name not in columns:
+            raise InputError(f"Old Faithful has columns {', '.join(columns)}, not {name!r}.")
+    return tuple(Column(name, columns[name], "Old Faithful") for name in names)
 
 
-def make_target(source: DataSource | ExactSource, data: Column | None, seed: int) -> Target:
-    """The density that is asked for."""
+def make_target(source: DataSource | ExactSource, data: tuple[Column, ...], seed: int) -> Target:
+    """The density that is asked for, on the line."""
     if isinstance(source, ExactSource):
         return _exact(source.target)
-    assert data is not None
+    (column,) = data
     if isinstance(source.density, MixtureDensity):
-        return _mixture(data, source.density.num_components, seed)
-    return _kernel(data, source.density.bandwidth)
+        return _mixture(column, source.density.num_components, seed)
+    return _kernel(column, source.density.bandwidth)
 
 
 def kernel_bandwidth(values: Float[np.ndarray, " n"], rule: str | float) -> float:
@@ -119,17 +120,13 @@ def _mixture(data: Column, num_components: int, seed: int) -> Target:
     found = jd.fit(
         jd.forward_kl(jd.samples(z)),
         initial,
-        starts=_MIXTURE_STARTS,
+        starts=MIXTURE_STARTS,
         key=jax.random.key(seed),
         throw=False,
     )
     work = work_of(found, began)
     if not found.is_distinct.any():
-        raise FitError(
-            f"no maximum of the likelihood was found for a mixture of {num_components} Gaussians "
-            "(it is unbounded where a component shrinks onto one value): take a smaller K, or "
-            "--density kde."
-        )
+        raise FitError(no_maximum(num_components) + ", or --density kde.")
     best: Any = found.distribution  # a Mixture of a batch of Normal
     return _gaussian_mixture(
         f"{data.source}, {data.name}",
@@ -171,7 +168,7 @@ def _gaussian_mixture(title, method, weights, locs, scales, **facts) -> Target:
     mean = float(weights @ locs)
     deviation = math.sqrt(float(weights @ (scales**2 + (locs - mean) ** 2)))
     density = jd.Mixture(jd.probs(weights), jd.Normal(locs, scales))
-    entropy, rule = _integrated(density)
+    entropy, rule = integrated(density)
     if "bandwidth" not in facts:
         columns = (weights.tolist(), locs.tolist(), scales.tolist())
         facts["components"] = tuple(zip(*columns, strict=True))
@@ -179,7 +176,7 @@ def _gaussian_mixture(title, method, weights, locs, scales, **facts) -> Target:
     return Target(title, method, density, mean, deviation, reach, entropy, rule, **facts)
 
 
-def _integrated(density: jd.Mixture) -> tuple[float, jd.Quadrature]:
+def integrated(density: jd.Mixture) -> tuple[float, jd.Quadrature]:
     """The entropy in nats, and the least quadrature rule that resolves the density."""
     for order in _ORDERS:
         rule = jd.Quadrature(order)
@@ -195,6 +192,14 @@ def _integrated(density: jd.Mixture) -> tuple[float, jd.Quadrature]:
 @functools.partial(jax.jit, static_argnums=1)
 def _entropies(density: jd.Mixture, rules: tuple[jd.Quadrature, ...]):
     return [jd.entropy(density, estimator=rule) for rule in rules]
+
+
+def no_maximum(num_components: int) -> str:
+    """Why a mixture could not be estimated."""
+    return (
+        f"no maximum of the likelihood was found for a mixture of {num_components} Gaussians "
+        "(it is unbounded where a component shrinks onto one value): take a smaller K"
+    )
 
 
 def work_of(found: jd.Fit, began: float) -> Work:
