@@ -29,6 +29,7 @@ def some_operands():
     yield jd.as_distribution(scipy.stats.skewnorm(1.0))
     yield jd.Product({"classes": jd.probs(rows), "number": jd.Normal(0.0, 1.0)})
     yield jd.Posterior(lambda params: -params["x"], {"x": jd.Positive()})
+    yield jd.Factorised(jd.MultivariateNormal(jnp.zeros(1), jnp.eye(1)), jnp.square, jnp.eye(1))
     yield jd.Constrained(jd.MultivariateNormal(jnp.zeros(1), jnp.eye(1)), {"x": jd.Positive()})
     yield from (family.make(rng, np.float64) for family in FAMILIES + OBSERVATIONS)
     yield from (family.make(*map(jnp.asarray, family.moderate[0])) for family in PARAMETRIC)
@@ -69,7 +70,11 @@ def finals(base):
     [
         (jd.AbstractFunctional, [f.value for f in FUNCTIONALS]),
         (jd.AbstractOperand, list(some_operands())),
-        (jd.AbstractEstimator, [e.value for e in ESTIMATORS]),
+        # Importance sampling needs a proposal for each operand: it has tests of its own.
+        (
+            jd.AbstractEstimator,
+            [*(e.value for e in ESTIMATORS), jd.ImportanceSampling(jd.Normal(0.0, 1.0), 2)],
+        ),
         (AbstractGradient, [g for e in ESTIMATORS if (g := getattr(e.value, "gradient", None))]),
     ],
 )

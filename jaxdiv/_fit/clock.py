@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.core
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 class Seconds(NamedTuple):
     """Wall time of a fit."""
 
-    compiling: float
-    running: float
+    compiling: Float[Array, ""]
+    running: Float[Array, ""]
 
 
 def timed(run: Callable[..., Any], *args: Any) -> tuple[Any, Seconds | None]:
@@ -26,4 +28,4 @@ def timed(run: Callable[..., Any], *args: Any) -> tuple[Any, Seconds | None]:
     run.lower(*args).compile()  # pyright: ignore[reportFunctionMemberAccess]
     ready = time.perf_counter()
     found = jax.block_until_ready(run(*args))
-    return found, Seconds(ready - start, time.perf_counter() - ready)
+    return found, Seconds(jnp.array(ready - start), jnp.array(time.perf_counter() - ready))

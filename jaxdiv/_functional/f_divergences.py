@@ -228,7 +228,14 @@ def _skewed(pair: Pair, r: Array, beta: Array, of_p: Array, of_q: Array) -> Arra
 
 def _log_ratios(r: Array, beta: Array) -> tuple[Array, Array]:
     r"""$\log p/m$ and $\log q/m$, $m = \beta p + (1 - \beta) q$; 0 exactly at $r = 0$."""
-    return _over_mixture(r, beta, 1 - beta), _over_mixture(-r, 1 - beta, beta)
+    more = r > 0
+    down = expm1(jnp.where(more, -r, r))
+    a = jnp.where(more, -jnp.log1p((1 - beta) * down), r - jnp.log1p(beta * down))
+    b = jnp.where(more, -r - jnp.log1p((1 - beta) * down), -jnp.log1p(beta * down))
+    # These have the last digits, but not near an end of the weights.
+    middle = (beta > 0.01) & (beta < 0.99)
+    near_end = _over_mixture(r, beta, 1 - beta), _over_mixture(-r, 1 - beta, beta)
+    return jnp.where(middle, a, near_end[0]), jnp.where(middle, b, near_end[1])
 
 
 def _over_mixture(r: Array, weight: Array, rest: Array) -> Array:
