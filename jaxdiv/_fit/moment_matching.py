@@ -33,7 +33,8 @@ class MomentMatching(AbstractAlgorithm):
     Args:
         num_draws: of the log-density in the rounds, from which the moments are taken. They are off
             by about $D(D + 3)/(4n)$ nats, $n$ the effective sample size.
-        tolerance: nats to the optimum, beyond the standard error of the value.
+        tolerance: nats to the optimum that count as converged; by default the standard error of
+            the value and 5e-4, together.
         max_evaluations: not used: the number of draws is fixed.
 
     For `FullRank()` and `MeanField()`.
@@ -50,7 +51,7 @@ class MomentMatching(AbstractAlgorithm):
     """
 
     num_draws: int = eqx.field(static=True, default=5000)
-    tolerance: float = eqx.field(static=True, default=5e-4)
+    tolerance: float | None = eqx.field(static=True, default=None)
     max_evaluations: int = eqx.field(static=True, default=10_000)
     forward: ClassVar[bool] = True
 

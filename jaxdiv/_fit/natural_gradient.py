@@ -30,14 +30,14 @@ class NaturalGradient(AbstractAlgorithm):
     Starts are walked to modes by Newton's method; those that meet are carried on as one. From the
     best Gaussian along each path, natural-gradient steps with stick-the-landing residuals on the
     same whitened, antithetic draws until they come to rest; then fresh draws, averaged, until what
-    is left is below `tolerance` and the standard error of the value, together. One step is exact
-    where the target is Gaussian.
+    is left is below `tolerance`. One step is exact where the target is Gaussian.
 
     Args:
         num_draws: at each step; by default 64, or four times the dimension if that is more.
         num_steps: the most, on fixed draws.
         max_evaluations: of the log-density with its gradient, for each start.
-        tolerance: nats to the optimum of the basin.
+        tolerance: nats to the optimum of the basin; by default the standard error of the value and
+            5e-4, together.
 
     For `FullRank()` and `MeanField()`.
 
@@ -56,7 +56,7 @@ class NaturalGradient(AbstractAlgorithm):
     num_draws: int | None = eqx.field(static=True, default=None)
     num_steps: int = eqx.field(static=True, default=60)
     max_evaluations: int = eqx.field(static=True, default=10_000)
-    tolerance: float = eqx.field(static=True, default=5e-4)
+    tolerance: float | None = eqx.field(static=True, default=None)
     forward: ClassVar[bool] = False
 
     @property

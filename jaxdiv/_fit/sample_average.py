@@ -34,7 +34,8 @@ class SampleAverage(AbstractAlgorithm):
         num_draws: by default ten for each parameter, and at least 256.
         num_steps: of L-BFGS, the most.
         max_evaluations: not used: the steps are limited.
-        tolerance: nats to the optimum of the basin, beyond the standard error of the value.
+        tolerance: nats to the optimum of the basin that count as converged; by default the
+            standard error of the value and 5e-4, together.
 
     For any template whose members have draws that can be differentiated.
 
@@ -54,7 +55,7 @@ class SampleAverage(AbstractAlgorithm):
     num_draws: int | None = eqx.field(static=True, default=None)
     num_steps: int = eqx.field(static=True, default=100)
     max_evaluations: int = eqx.field(static=True, default=10_000)
-    tolerance: float = eqx.field(static=True, default=5e-4)
+    tolerance: float | None = eqx.field(static=True, default=None)
     forward: ClassVar[bool] = False
 
     @property

@@ -11,6 +11,7 @@ from .._estimator.quasi import normal_draws
 from .draws import LogDensityFn, Residuals, residuals
 
 _MOST_HALVINGS = 8  # of a scale to start from
+LEAST_GAP = 5e-4  # nats
 _FLOOR = 0.05  # of the eigenvalues of the relative precision that a step divides by
 
 
@@ -79,20 +80,21 @@ def polish(
     diagonal: bool,
     num_draws: int,
     max_evaluations: int,
-    tolerance: float,
+    tolerance: float | None,
     num_judged: int,
 ) -> Polished:
     """Averages steps on fresh draws, each batch weighed by its share of all so far.
 
     The error so falls with their total number. A batch first judges the member that it has not yet
-    moved. It ends where what is left is below `tolerance` and the standard error that the value
-    will have by `num_judged` draws, together.
+    moved. It ends where what is left is below `tolerance`, or, without one, below the standard
+    error that the value will have by `num_judged` draws and `LEAST_GAP` together.
     """
     n, dim, dtype = num_draws, state.loc.size, state.loc.dtype
 
     def proceed(now: Polished) -> Bool[Array, ""]:
         error = now.residuals.error * jnp.sqrt(n / num_judged)
-        more = (now.gap > tolerance + error) & (now.num_batches * n + n <= max_evaluations)
+        goal = LEAST_GAP + error if tolerance is None else tolerance
+        more = (now.gap > goal) & (now.num_batches * n + n <= max_evaluations)
         return (now.num_batches < 2) | more
 
     def body(now: Polished) -> Polished:
