@@ -11,13 +11,12 @@ ORIGIN = jax.jit(lambda posterior: posterior.constrain(jnp.zeros(posterior.dim))
 
 
 @jax.jit
-def slope_at(posterior, params):
-    u = posterior.unconstrain(params)
-    return jax.value_and_grad(lambda u: posterior.free().log_prob(u))(u)
+def value_at(posterior, params):
+    return posterior.free().log_prob(posterior.unconstrain(params))
 
 
 def test_references_belong_to_the_cases():
-    """Each within its space, its density and slope finite there, and its errors as promised."""
+    """Each within its space, its density finite there, and its errors as promised."""
     known, checked = references(), cases()
     assert set(known) <= set(checked)
     for name, row in known.items():
@@ -33,5 +32,4 @@ def test_references_belong_to_the_cases():
         ends = np.cumsum([x.size for x in leaves])[:-1]
         parts = zip(np.split(values, ends), leaves, strict=True)
         params = structure.unflatten([jnp.reshape(jnp.asarray(v), x.shape) for v, x in parts])
-        value, slope = slope_at(posterior, params)
-        assert bool(jnp.isfinite(value)) and bool(jnp.all(jnp.isfinite(slope))), name
+        assert bool(jnp.isfinite(value_at(posterior, params))), name

@@ -43,11 +43,10 @@ class MomentMatching(AbstractAlgorithm):
         Cornuet et al. 2012; Cappe et al. 2008; Vehtari et al. 2024; Owen & Zhou 2000.
 
     Example:
-        >>> import jax, jax.numpy as jnp, jaxdiv as jd
-        >>> target = jd.LogDensity(lambda x: -jnp.sum((x - 3.0) ** 2), event_shape=(4,))
-        >>> found = jd.fit(jd.forward_kl(target), optim=jd.MomentMatching(), key=jax.random.key(0))
-        >>> print(f"{found.distribution.loc[0]:.2f}")
-        3.00
+        >>> import jaxdiv as jd
+        >>> optim = jd.MomentMatching(num_draws=2000)  # of fit(forward_kl(target), optim=optim)
+        >>> print(optim.quantity)
+        KL(target, family) by importance weights: the target's moments by MomentMatching
     """
 
     num_draws: int = eqx.field(static=True, default=5000)

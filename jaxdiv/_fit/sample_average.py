@@ -43,13 +43,10 @@ class SampleAverage(AbstractAlgorithm):
         Giordano, Ingram & Broderick 2024.
 
     Example:
-        >>> import jax, jax.numpy as jnp, jaxdiv as jd
-        >>> target = jd.LogDensity(lambda x: -jnp.sum((x - 3.0) ** 2), event_shape=(4,))
-        >>> found = jd.fit(
-        ...     jd.reverse_kl(target), jd.LowRank(1), jd.SampleAverage(), key=jax.random.key(0)
-        ... )
-        >>> print(f"{found.distribution.loc[0]:.1f}")
-        3.0
+        >>> import jaxdiv as jd
+        >>> optim = jd.SampleAverage(num_draws=1000)  # of fit(reverse_kl(p), LowRank(2), optim)
+        >>> print(optim.quantity)
+        KL(family, target) - log Z by independent draws; descended by SampleAverage
     """
 
     num_draws: int | None = eqx.field(static=True, default=None)
