@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
-import optax
 import pytest
 import scipy.special
 import scipy.stats
