@@ -64,6 +64,7 @@ def test_never_nan(form, name):
         assert values[4] == 0 and not any(slope[4].any() for slope in slopes)
 
 
+@pytest.mark.exhaustive
 def test_never_nan_of_the_others():
     used = [f for f in registry.DISTINCT if f.value not in FUNCTIONALS.values()]
     used = [f for f in used if f.name != "f-divergence"]  # elsewhere
@@ -93,6 +94,7 @@ def test_second_derivatives_are_not_nan(name):
     assert not any(jnp.isnan(h).any() for h in jax.tree.leaves(hessians))
 
 
+@pytest.mark.exhaustive
 def test_padding_is_zero_with_zero_slope():
     empty = jnp.array(EMPTY)
     used = [f for f in registry.DISTINCT if f.arity == 2][::2]

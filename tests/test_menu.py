@@ -46,6 +46,7 @@ def test_limits_between_members():
     np.testing.assert_allclose(one[-2:], other[-2:], rtol=2e-2)
 
 
+@pytest.mark.exhaustive
 def test_identities_between_members():
     def values(p, q):
         p, q = jd.probs(p), jd.probs(q)
@@ -361,6 +362,7 @@ def test_what_makes_no_sense_says_so():
         jd.surprisal(p, 0.5)
 
 
+@pytest.mark.exhaustive
 def test_bregman_of_small_masses():
     """Where the third derivative of the generator overflows, and then the second too."""
 

@@ -227,6 +227,7 @@ def test_values_between_normals(name, dtype):
             check(errors, VALUES_OF_SOLVES if solved else budget, f.name)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NORMALS)
 def test_gradients_between_normals(name):
     """In every field of both, relative to the largest entry of the field."""

@@ -249,6 +249,7 @@ def chernoff_pairs():
     yield by_tril(rng, 3, 1.0), by_tril(rng, 3, 2.0)
 
 
+@pytest.mark.exhaustive
 def test_chernoff_information_is_the_largest_exponent():
     grid = jnp.linspace(0.01, 0.99, 99)
     for p, q in chernoff_pairs():

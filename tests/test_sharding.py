@@ -28,6 +28,7 @@ def test_split_class_axis_exchanges_rows_in_few_rounds(how):
     assert not backward.exchanged
 
 
+@pytest.mark.exhaustive
 def test_two_processes_give_the_numbers_of_one(tmp_path):
     """Two real processes over loopback, each with half of the classes."""
     with socket.socket() as s:

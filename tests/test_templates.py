@@ -63,6 +63,7 @@ def test_members_of_the_others():
         jd.MixtureOf(3, jd.FullRank()).member(jnp.stack([loc, loc]), jnp.stack([tril, tril]))
 
 
+@pytest.mark.exhaustive
 def test_sampled_fit_of_a_mixture():
     """Reverse KL by fixed draws and L-BFGS, where the target is a member: it is found."""
     template = jd.FullRank()

@@ -139,6 +139,7 @@ class MultivariateNormal(AbstractDistribution):
 
 @rule(KL, MultivariateNormal, MultivariateNormal)
 def _(functional, p, q):
+    _need_same_dimension(p, q)
     if p.scale_tril is None or q.scale_tril is None:
         return kl_by_difference(p, q, p.covariance() - q.covariance())
     tril_p, tril_q = floating(p.factor(), q.factor())
@@ -165,6 +166,7 @@ def whitened(
     p: MultivariateNormal, q: MultivariateNormal, difference: Array | None = None
 ) -> Whitened:
     r"""P as seen from Q; from $\Sigma_p - \Sigma_q$ where that is given."""
+    _need_same_dimension(p, q)
     tril_p, tril_q = floating(p.factor(), q.factor())
     if difference is None and (p.scale_tril is None or q.scale_tril is None):
         difference = p.covariance() - q.covariance()
@@ -205,6 +207,7 @@ def _(functional, p):
 
 @rule(CrossEntropy, MultivariateNormal, MultivariateNormal)
 def _(functional, p, q):
+    _need_same_dimension(p, q)
     tril_p, tril_q = floating(p.factor(), q.factor())
     z, ratio = _whiten(p, q, tril_p)
     square = jnp.sum(z * z, -1) + jnp.sum(ratio * ratio, (-2, -1))
@@ -217,14 +220,17 @@ def _whiten(p: MultivariateNormal, q: MultivariateNormal, matrix: Array) -> tupl
     Two of them at once can stop for ever on a CPU of two cores: each batched solve waits in a
     thread for work that only the other's thread could do (jaxlib 0.10).
     """
-    if p.event_shape != q.event_shape:
-        raise ValueError(
-            f"p is on R^{p.event_shape[0]} and q on R^{q.event_shape[0]}: they must agree."
-        )
     loc_p, loc_q, tril, matrix = floating(p.loc, q.loc, q.factor(), matrix)
     columns = jnp.concatenate(_match((loc_p - loc_q)[..., None], matrix), -1)
     solved = _solve(*_match(tril, columns))
     return solved[..., 0], solved[..., 1:]
+
+
+def _need_same_dimension(p: MultivariateNormal, q: MultivariateNormal) -> None:
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f"p is on R^{p.event_shape[0]} and q on R^{q.event_shape[0]}: they must agree."
+        )
 
 
 def _match(a: Array, b: Array) -> tuple[Array, Array]:
