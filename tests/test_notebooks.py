@@ -1,4 +1,4 @@
-"""The notebooks run, in less than a minute and a half each, and what is stored in them is what they give."""
+"""The notebooks run, in less than 90 seconds each, and what is stored in them is what they give."""
 
 import os
 import re
