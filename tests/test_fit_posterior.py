@@ -146,6 +146,8 @@ def test_errors_say_what_to_do(posterior):
         jd.fit(jd.reverse_kl(posterior), family, key=jr.key(0))
     with pytest.raises(ValueError, match="event_shape"):
         jd.fit(jd.reverse_kl(jd.LogDensity(lambda x: -x * x)), key=jr.key(0))
+    with pytest.raises(ValueError, match="serves reverse_kl"):
+        jd.fit(jd.forward_kl(posterior), optim=jd.NaturalGradient(), key=jr.key(0))
     with pytest.raises(TypeError, match="NaturalGradient"):
         optim = jd.NaturalGradient()
         jd.fit(jd.reverse_kl(posterior), jd.LowRank(1), optim, key=jr.key(0))

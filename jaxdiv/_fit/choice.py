@@ -24,6 +24,7 @@ NUM_STARTS = 4
 def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
     """The algorithm that was given, or that suits the target; None for a descent by optax."""
     if isinstance(optim, AbstractAlgorithm):
+        _check_direction(objective, optim)
         return optim
     if optim is not None or not isinstance(objective, Forward | Reverse):
         return None
@@ -39,6 +40,20 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
         return MomentMatching()
     gaussian = kind_of(family) if family is not None else FullRank()
     return NaturalGradient() if isinstance(gaussian, FullRank | MeanField) else SampleAverage()
+
+
+def _check_direction(objective: Any, algorithm: AbstractAlgorithm) -> None:
+    """Raises where the algorithm would minimise something else than the objective."""
+    verb, kind = ("forward_kl", Forward) if algorithm.forward else ("reverse_kl", Reverse)
+    if (
+        not isinstance(objective, kind)
+        or not isinstance(objective.functional, KL)
+        or objective.estimator is not None
+    ):
+        raise ValueError(
+            f"fit: {type(algorithm).__name__} serves {verb}(target) without an estimator, got "
+            f"{type(objective).__name__}: change the objective, or leave `optim` out."
+        )
 
 
 def kind_of(family: Any) -> AbstractTemplate | None:

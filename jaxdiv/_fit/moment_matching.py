@@ -27,8 +27,8 @@ class MomentMatching(AbstractAlgorithm):
 
     Starts are walked to modes, and a Gaussian settles at each; from these, and wider t
     distributions beside each, draws are taken in rounds, whose shares, means and covariances follow
-    the weights so far. These are Pareto-smoothed; with a tail of $\hat k > 0.7$ the fit has
-    failed, and says so. There is one optimum.
+    the weights so far. These are Pareto-smoothed; where their tail has $\hat k > 0.7$, and a weight
+    is over 10 times the mean, the fit has failed, and says so. There is one optimum.
 
     Args:
         num_draws: of the log-density in the rounds, from which the moments are taken. They are off
