@@ -29,13 +29,19 @@ class Components(NamedTuple):
     df: Float[Array, " C"]  # infinite for a Gaussian
     shares: Float[Array, " C"]  # 0 for what is not there
 
-    def log_prob(self, x: Float[Array, "n D"]) -> Float[Array, "n C"]:
-        """Of each component."""
-        return jax.vmap(lambda *c: _log_prob(x, *c), out_axes=1)(self.loc, self.inverse, self.df)
+    def log_prob(self, x: Float[Array, "n D"]) -> Float[Array, "C n"]:
+        """Of each component; -inf, at no cost, for what is not there."""
+
+        def one(c: Components) -> Float[Array, " n"]:
+            nothing = jnp.full(len(x), -jnp.inf, x.dtype)
+            there = lambda: _log_prob(x, c.loc, c.inverse, c.df)
+            return jax.lax.cond(c.shares > 0, there, lambda: nothing)
+
+        return jax.lax.map(one, self)
 
     def log_mixture(self, x: Float[Array, "n D"]) -> Float[Array, " n"]:
         """By the shares."""
-        return jax.nn.logsumexp(self.log_prob(x), 1, b=self.shares)
+        return jax.nn.logsumexp(self.log_prob(x), 0, b=self.shares[:, None])
 
 
 class Weighted(NamedTuple):
@@ -82,12 +88,19 @@ def beside(
 
 
 class _Pool(NamedTuple):
-    """All draws so far, round by round; rounds to come hold nothing yet."""
+    """All draws so far; those of rounds to come hold nothing yet."""
 
-    x: Float[Array, "R n D"]
-    log_p: Float[Array, "R n"]
-    proposals: Components  # of each round, stacked
+    x: Float[Array, "N D"]
+    log_p: Float[Array, " N"]
+    proposals: Components  # stacked: what was there before, then each round
+    log_q: Float[Array, "R N"]  # of each proposal
     counts: Float[Array, " R"]
+
+    @property
+    def log_mixture(self) -> Float[Array, " N"]:
+        """Of all that was drawn from, together."""
+        shares = self.counts / jnp.sum(self.counts)
+        return jax.nn.logsumexp(self.log_q, 0, b=shares[:, None])
 
 
 def adapt(
@@ -107,75 +120,67 @@ def adapt(
     where the components are only like what they were drawn from.
     """
     num_seen, n, dim = seen[0].shape
+    dtype = components.loc.dtype
     there = (components.shares[:num_seen] > 0) & counted
-    only = jnp.eye(len(components.shares), dtype=components.loc.dtype)
-    num = num_seen + num_rounds
-
-    def stack(x: Array) -> Array:
-        return jnp.broadcast_to(x, (num, *x.shape))
-
-    proposals = jax.tree.map(stack, components)
-    shares = proposals.shares.at[:num_seen].set(only[:num_seen])
-    pool = _Pool(
-        jnp.zeros((num, n, dim), only.dtype)
-        .at[:num_seen]
-        .set(jnp.where(there[:, None, None], seen[0], 0.0)),
-        jnp.full((num, n), -jnp.inf, only.dtype).at[:num_seen].set(seen[1]),
-        proposals._replace(shares=shares),
-        jnp.zeros(num, only.dtype).at[:num_seen].set(jnp.where(there, n, 0)),
-    )
+    # Nothing to draw from again counts as one draw in the place that there is.
+    share = jnp.where(jnp.any(there), there, components.shares[:num_seen])
+    before = jnp.zeros_like(components.shares).at[:num_seen].set(share / jnp.sum(share))
+    taken = jnp.concatenate([jnp.repeat(there, n), jnp.ones(num_rounds * n, bool)])
+    x = jnp.where(there[:, None, None], seen[0], 0.0).reshape(-1, dim)
+    x = jnp.concatenate([x, jnp.zeros((num_rounds * n, dim), dtype)])
+    log_p = jnp.concatenate([seen[1].reshape(-1), jnp.full(num_rounds * n, -jnp.inf, dtype)])
+    stacked = jax.tree.map(lambda c: jnp.broadcast_to(c, (num_rounds + 1, *c.shape)), components)
+    stacked = stacked._replace(shares=stacked.shares.at[0].set(before))
+    log_q = jnp.zeros((num_rounds + 1, len(x)), dtype)
+    log_q = log_q.at[0].set(components._replace(shares=before).log_mixture(x))
+    counts = jnp.zeros(num_rounds + 1, dtype).at[0].set(n * jnp.sum(there))
+    pool = _Pool(x, log_p, stacked, log_q, counts)
 
     def body(turn: Array, carry: tuple) -> tuple:
         pool, components, (log_weights, *_) = carry
-        moved = _em(components, pool.x.reshape(-1, dim), jnp.exp(log_weights))
+        moved = _em(components, pool.x, jnp.exp(log_weights))
         components = jax.tree.map(
             lambda old, new: jnp.where(turn == 0, old, new), components, moved
         )
         x = _sample(components, n, jr.fold_in(key, turn))
-        log_p = jax.vmap(log_density)(x)
-        row = num_seen + turn
-        pool = _Pool(
-            pool.x.at[row].set(x),
-            pool.log_p.at[row].set(log_p),
-            jax.tree.map(lambda old, new: old.at[row].set(new), pool.proposals, components),
-            pool.counts.at[row].set(n),
+        first = (num_seen + turn) * n
+        proposals = jax.tree.map(
+            lambda old, new: old.at[turn + 1].set(new), pool.proposals, components
         )
-        ratios, log_q = _ratios(pool)
+        every = jax.lax.dynamic_update_slice(pool.x, x, (first, 0))
+        log_q = pool.log_q.at[turn + 1].set(components.log_mixture(every))
+        log_here = jax.lax.map(lambda c: c.log_mixture(x), proposals)
+        pool = _Pool(
+            every,
+            jax.lax.dynamic_update_slice(pool.log_p, jax.vmap(log_density)(x), (first,)),
+            proposals,
+            jax.lax.dynamic_update_slice(log_q, log_here, (0, first)),
+            pool.counts.at[turn + 1].set(n),
+        )
+        ratios = jnp.where(
+            taken & ~jnp.isnan(pool.log_p), pool.log_p - pool.log_mixture, -jnp.inf
+        )
         log_weights, pareto_k = pareto_smooth(ratios)
-        return pool, components, (log_weights, ratios, log_q, pareto_k)
+        return pool, components, (log_weights, ratios, pareto_k)
 
-    flat = jnp.zeros(num * n, only.dtype)
-    carry = pool, components, (flat, flat, flat, jnp.zeros((), only.dtype))
-    carry = jax.lax.fori_loop(0, num_rounds, body, carry)
-    pool, _, (log_weights, ratios, log_q, pareto_k) = carry
-    x, total = pool.x.reshape(-1, dim), jnp.sum(pool.counts)
-    taken = jnp.repeat(pool.counts > 0, n)
-    last = jax.tree.map(lambda c: c[-1], pool.proposals)
+    flat = jnp.zeros(len(x), dtype)
+    carry = pool, components, (flat, flat, jnp.zeros((), dtype))
+    pool, last, (log_weights, ratios, pareto_k) = jax.lax.fori_loop(0, num_rounds, body, carry)
+    total = jnp.sum(pool.counts)
     top = jnp.max(ratios)
     relative = jnp.exp(ratios - top)
     mean = jnp.sum(relative) / total
     variance = jnp.sum(relative**2) / total / mean**2 - 1
     return Weighted(
-        x,
-        pool.log_p.reshape(-1),
-        _calibrate(jnp.exp(log_weights), x, log_q, taken, last),
+        pool.x,
+        pool.log_p,
+        _calibrate(jnp.exp(log_weights), pool.x, pool.log_mixture, taken, last),
         pareto_k,
         top + jnp.log(mean),
         jnp.sqrt(jnp.maximum(variance, 0.0) / total),
         total.astype(jnp.int32),
         jnp.sum(jnp.isnan(pool.log_p), dtype=jnp.int32),
     )
-
-
-def _ratios(pool: _Pool) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
-    """Of the density to all that was drawn from together, and the logarithm of that."""
-    x = pool.x.reshape(-1, pool.x.shape[-1])
-    shares = pool.counts / jnp.sum(pool.counts)
-    log_each = jax.lax.map(lambda c: c.log_mixture(x), pool.proposals)
-    log_q = jax.nn.logsumexp(log_each, 0, b=shares[:, None])
-    log_p = pool.log_p.reshape(-1)
-    taken = jnp.repeat(pool.counts > 0, pool.x.shape[1])
-    return jnp.where(taken & ~jnp.isnan(log_p), log_p - log_q, -jnp.inf), log_q
 
 
 def _inverses(trils: Float[Array, "C D D"]) -> Float[Array, "C D D"]:
@@ -220,10 +225,11 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
     dim = x.shape[1]
     log_q = c.log_prob(x)
     there = c.shares > 0
-    joint = jnp.where(there, log_q + jnp.log(jnp.where(there, c.shares, 1.0)), -jnp.inf)
-    parts = weights[:, None] * jax.nn.softmax(joint, 1)
+    log_shares = jnp.log(jnp.where(there, c.shares, 1.0))
+    joint = jnp.where(there[:, None], log_q + log_shares[:, None], -jnp.inf)
+    parts = weights * jax.nn.softmax(joint, 0)
     # Of each place a part stays with each kind: what has weighed little so far may yet.
-    shares = jnp.sum(parts, 0).reshape(len(_DEGREES) + 1, -1)
+    shares = jnp.sum(parts, 1).reshape(len(_DEGREES) + 1, -1)
     shares = jnp.maximum(shares, _LEAST_PART * jnp.maximum(jnp.sum(shares, 0), _LEAST_SHARE))
     shares = jnp.where(there, shares.reshape(-1), 0.0)
 
@@ -246,7 +252,13 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
         sane = jnp.all(jnp.isfinite(new)) & (trust > 0)
         return jnp.where(sane, loc + trust * tril @ step, loc), jnp.where(sane, new, tril)
 
-    locs, trils = jax.lax.map(move, (parts.T, c.loc, c.tril, c.inverse, c.df))
+    def move_there(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
+        there, part, loc, tril, *rest = inputs
+        return jax.lax.cond(
+            there, lambda: move((part, loc, tril, *rest)), lambda: (loc, tril)
+        )
+
+    locs, trils = jax.lax.map(move_there, (there, parts, c.loc, c.tril, c.inverse, c.df))
     return Components(locs, trils, _inverses(trils), c.df, shares / jnp.sum(shares))
 
 
@@ -262,14 +274,13 @@ def _calibrate(
     With $Q$ what was drawn from, $(q_c/Q)(1, z, z^2 - 1)$ have a known mean under it. What their
     sample means miss it by is taken out by linear regression, alike for whatever is averaged.
     """
-    log_c = c.log_prob(x)
     main = jnp.argmax(c.shares)
     loc, tril = c.loc[main], c.tril[main]
     df = c.df[main]
     wider = jnp.where(jnp.isinf(df), 1.0, df / jnp.where(jnp.isinf(df), 1.0, df - 2))
     variance = jnp.sum(tril**2, 1) * wider
     z = (x - loc) / jnp.sqrt(variance)
-    ratio = jnp.exp(log_c[:, main] - log_q)[:, None]
+    ratio = jnp.exp(_log_prob(x, loc, c.inverse[main], df) - log_q)[:, None]
     controls = jnp.concatenate([ratio - 1, ratio * z, ratio * (z * z - 1)], 1)
     sane = taken[:, None] & jnp.isfinite(controls)
     total = jnp.sum(taken, dtype=x.dtype)

@@ -1,5 +1,6 @@
 """Where a density has its modes, and a Gaussian laid over each: the start of everything else."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ _NUM_STEPS = 40
 _NUM_DRAWS = 6  # pairs, by which the Gaussians along a path are compared
 _RADIUS = 10.0
 _TOLERANCE = 1e-3  # nats that a step towards a mode still promises
-_LENGTHS = (6.0, 3.0, 10.0)  # standard deviations from the first mode to other starts
+_LENGTHS = (6.0, 3.0, 10.0, 4.5, 8.0, 2.0, 14.0)  # from the first mode to other starts, in sds
 _SAME = 4.0  # squared distance, in standard deviations, within which two modes are one
 _AS_GOOD = 0.1  # nats by which a later Gaussian may seem worse and still be preferred
 
@@ -111,6 +112,7 @@ def laplace_starts(
     if isinstance(others, int):
         num, pairs = others, (others + 1) // 2
         z = jr.normal(key_laid, (pairs, first.size), first.dtype)
+        z *= math.sqrt(first.size) / jnp.linalg.norm(z, axis=1, keepdims=True)
         lengths = jnp.resize(jnp.array(_LENGTHS, first.dtype), (pairs,))
         moves = (lengths[:, None, None] * jnp.stack([z, -z], 1)).reshape(-1, first.size)[:num]
     else:
@@ -149,3 +151,25 @@ def is_repeated(starts: Start) -> Bool[Array, " S"]:
     between = jax.vmap(lambda a: jax.vmap(lambda b: distance(a, b))(both))(both)
     near = (between < _SAME) & jnp.tri(num, k=-1, dtype=bool).T
     return jnp.any(near, 0) | ~jnp.isfinite(starts.value)
+
+
+def cover(starts: Start, repeated: Bool[Array, " S"]) -> tuple[Start, Bool[Array, " S"]]:
+    """With a Gaussian over all modes together, in the place of the last that is repeated.
+
+    Where modes overlap the best member may be one over both, to which none at either leads.
+    """
+    there = ~repeated
+    shares = jax.nn.softmax(jnp.where(there, -starts.value, -jnp.inf))
+    loc = jnp.where(there[:, None], starts.loc, 0.0)
+    scale = jnp.where(there[:, None, None], starts.scale, 0.0)
+    mean = shares @ loc
+    spread = jnp.concatenate([(loc - mean)[:, :, None], scale], 2)
+    factors = jnp.sqrt(shares)[:, None, None] * spread
+    upper = jnp.linalg.qr(jnp.concatenate(jnp.moveaxis(factors, 2, 1)), mode="r")
+    last = len(repeated) - 1 - jnp.argmax(repeated[::-1])
+    put = repeated[last] & (jnp.sum(there) > 1)
+    there = there.at[last].set(there[last] | put)
+    return starts._replace(
+        loc=starts.loc.at[last].set(jnp.where(put, mean, starts.loc[last])),
+        scale=starts.scale.at[last].set(jnp.where(put, upper.T, starts.scale[last])),
+    ), ~there

@@ -16,11 +16,12 @@ from .._operand.independent import Independent
 from .._operand.multivariate_normal import MultivariateNormal
 from .._operand.normal import Normal
 from .algorithm import AbstractAlgorithm, Ends
-from .modes import Start, is_repeated, laplace_starts
+from .modes import Start, cover, is_repeated, laplace_starts
 from .steps import Polished, Settled, is_settled, lower, polish, settle
 from .template import FullRank, MeanField
 
 _LEAST_DRAWS = 64
+_PLANE_DRAWS = 256  # up to two dimensions, where a shape can be far from any Gaussian
 _ONE_BASIN = 0.1  # nats, of the symmetrised divergence between members on the same draws
 
 
@@ -71,7 +72,7 @@ class NaturalGradient(AbstractAlgorithm):
             )
         log_density, dim = problem.log_density, problem.first.size
         diagonal = isinstance(problem.template, MeanField)
-        n = self.num_draws or max(_LEAST_DRAWS, 4 * dim)
+        n = self.num_draws or (_PLANE_DRAWS if dim <= 2 else max(_LEAST_DRAWS, 4 * dim))
         n += n % 2  # they are pairs
         key_walk, key_fixed, key_fresh = jr.split(key, 3)
         starts = laplace_starts(log_density, problem.first, problem.others, key_walk)
@@ -94,7 +95,7 @@ class NaturalGradient(AbstractAlgorithm):
                 num_judged=num_judged,
             )
 
-        repeated = is_repeated(starts)
+        starts, repeated = cover(starts, is_repeated(starts))
         settled = map_unless(repeated, rest, starts)
         repeated |= meets_another(settled, repeated)
         keys = jr.split(key_fresh, len(repeated))
@@ -111,7 +112,7 @@ class NaturalGradient(AbstractAlgorithm):
             gap=jnp.where(at_rest, ends.gap, jnp.inf),
             step=jnp.max(jnp.abs(ends.residuals.slope), -1),
             curvature=1 - jax.lax.map(jnp.linalg.eigvalsh, ends.residuals.curvature)[..., -1],
-            settled=at_rest,
+            settled=at_rest & ~ends.drifts,
             repeated=repeated,
             num_steps=settled.num_steps,
             num_evaluations=starts.num_evaluations + settled.num_evaluations + n * ends.num_batches,

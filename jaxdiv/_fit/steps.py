@@ -32,13 +32,16 @@ class Polished(NamedTuple):
     """A member that fresh draws have moved, and what the last of them said before they did.
 
     `gap` is what is left to the optimum of this basin, in nats: `seen`, what draws agree upon that
-    no step had seen, and what chance leaves after this many.
+    no step had seen, and what chance leaves after this many. It `drifts` where draws go on agreeing:
+    along a valley so long that no step sees its end.
     """
 
     loc: Float[Array, " D"]
     scale: Float[Array, "D D"]
     residuals: Residuals
     seen: Float[Array, ""]
+    spread: Float[Array, ""]  # the variance of what they agreed upon
+    drifts: Bool[Array, ""]
     gap: Float[Array, ""]
     num_batches: Int[Array, ""]
     num_bad: Int[Array, ""]
@@ -90,12 +93,14 @@ def polish(
     error that the value will have by `num_judged` draws and `LEAST_GAP` together.
     """
     n, dim, dtype = num_draws, state.loc.size, state.loc.dtype
+    # Where the density is all but Gaussian, what matters may be seen by one draw in hundreds.
+    least = max(num_judged // 2, 2 * n)
 
     def proceed(now: Polished) -> Bool[Array, ""]:
         error = now.residuals.error * jnp.sqrt(n / num_judged)
         goal = LEAST_GAP + error if tolerance is None else tolerance
-        more = (now.gap > goal) & (now.num_batches * n + n <= max_evaluations)
-        return (now.num_batches < 2) | more
+        more = ((now.gap > goal) | now.drifts) & (now.num_batches * n + n <= max_evaluations)
+        return (now.num_batches * n < least) | more
 
     def body(now: Polished) -> Polished:
         k = now.num_batches
@@ -108,7 +113,9 @@ def polish(
         )
         num = k.astype(dtype)
         share = jnp.where(k == 0, 0.0, 3 / (num + 2))
-        seen = now.seen + share * (product - now.seen)
+        away = product - now.seen
+        seen = now.seen + share * away
+        spread = (1 - share) * (now.spread + share * away**2)
         rate = 1 / (num + 2)
         loc, scale = move(now.loc, now.scale, fresh, rate, diagonal)
         sane = jnp.isfinite(fresh.value) & jnp.all(jnp.isfinite(scale)) & jnp.all(jnp.isfinite(loc))
@@ -117,6 +124,8 @@ def polish(
             scale=jnp.where(sane, scale, now.scale),
             residuals=fresh,
             seen=seen,
+            spread=spread,
+            drifts=seen - 2 * jnp.sqrt(1.8 * spread / (num + 1)) > LEAST_GAP,
             gap=jnp.where(k == 0, jnp.inf, fresh.noise * rate + jnp.maximum(seen, 0.0)),
             num_batches=k + 1,
             num_bad=now.num_bad + fresh.bad,
@@ -127,6 +136,8 @@ def polish(
         scale=state.scale,
         residuals=state.now,
         seen=jnp.zeros((), dtype),
+        spread=jnp.zeros((), dtype),
+        drifts=jnp.array(False),
         gap=jnp.array(jnp.inf, dtype),
         num_batches=jnp.array(0, jnp.int32),
         num_bad=jnp.array(0, jnp.int32),
