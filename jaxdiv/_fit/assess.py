@@ -109,11 +109,13 @@ def assess(
     log_q_there: Float[Array, " m"],
     parameters: PyTree,
     sound: Bool[Array, ""],
+    by_moments: bool,
 ) -> Assessment:
     """From draws of the fitted distribution, and from others with weights.
 
     `own` are the parameters at the first, `parameters` those at the second, where it has density
-    `log_q_there`; `sound` is whether the fit came to rest at all.
+    `log_q_there`; `sound` is whether the fit came to rest at all, `by_moments` whether it has the
+    weighted moments by construction.
     """
     n, dtype = log_p.size, log_p.dtype
     r = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - log_q)
@@ -136,10 +138,10 @@ def assess(
     ratio = jnp.max(jnp.where(moves, jnp.abs(fitted.sd / scale - 1), 0.0))
     close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO)
     # A heavy tail of its own ratios means mass elsewhere: if the weights have not found it, nothing
-    # has.
+    # has. Moments that were matched agree, whatever the tail.
     light = own_k < LARGEST_K
     trusted = sound & precise & better.reliable & (ess > _LEAST_EFFECTIVE)
-    trusted &= light | ~close
+    trusted &= light | ~close | by_moments
     verdict = VERDICT.where(close & light, VERDICT.usable, VERDICT.usable_weighted)
     verdict = VERDICT.where(trusted, verdict, VERDICT.not_usable)
     return Assessment(

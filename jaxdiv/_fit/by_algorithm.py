@@ -89,7 +89,8 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         best = Constrained(best, posterior.parameters)
         optima = jax.vmap(lambda base: Constrained(base, posterior.parameters))(optima)
         own, there = jax.vmap(posterior.constrain)(own), jax.vmap(posterior.constrain)(there)
-    assessment = assess(log_p[0], log_q[0], own, better, log_q_there, there, is_optimum[0])
+    sound, by_moments = is_optimum[0], algorithm.forward
+    assessment = assess(log_p[0], log_q[0], own, better, log_q_there, there, sound, by_moments)
     num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED)
     if ends.weighted is None:
         num_judged = num_judged.at[0].add(NUM_ROUNDS * NUM_JUDGED)
