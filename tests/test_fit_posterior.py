@@ -148,6 +148,8 @@ def test_errors_say_what_to_do(posterior):
         jd.fit(jd.reverse_kl(jd.LogDensity(lambda x: -x * x)), key=jr.key(0))
     with pytest.raises(ValueError, match="serves reverse_kl"):
         jd.fit(jd.forward_kl(posterior), optim=jd.NaturalGradient(), key=jr.key(0))
+    with pytest.raises(ValueError, match="`num_steps` and `record` are of a descent"):
+        jd.fit(jd.reverse_kl(posterior), key=jr.key(0), num_steps=10)
     with pytest.raises(TypeError, match="NaturalGradient"):
         optim = jd.NaturalGradient()
         jd.fit(jd.reverse_kl(posterior), jd.LowRank(1), optim, key=jr.key(0))

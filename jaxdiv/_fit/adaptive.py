@@ -123,7 +123,7 @@ def adapt(
     dtype = components.loc.dtype
     there = (components.shares[:num_seen] > 0) & counted
     # Nothing to draw from again counts as one draw in the place that there is.
-    share = jnp.where(jnp.any(there), there, components.shares[:num_seen])
+    share = jnp.where(jnp.any(there), there.astype(dtype), components.shares[:num_seen])
     before = jnp.zeros_like(components.shares).at[:num_seen].set(share / jnp.sum(share))
     taken = jnp.concatenate([jnp.repeat(there, n), jnp.ones(num_rounds * n, bool)])
     x = jnp.where(there[:, None, None], seen[0], 0.0).reshape(-1, dim)
@@ -133,7 +133,7 @@ def adapt(
     stacked = stacked._replace(shares=stacked.shares.at[0].set(before))
     log_q = jnp.zeros((num_rounds + 1, len(x)), dtype)
     log_q = log_q.at[0].set(components._replace(shares=before).log_mixture(x))
-    counts = jnp.zeros(num_rounds + 1, dtype).at[0].set(n * jnp.sum(there))
+    counts = jnp.zeros(num_rounds + 1, dtype).at[0].set(n * jnp.sum(there, dtype=dtype))
     pool = _Pool(x, log_p, stacked, log_q, counts)
 
     def body(turn: Array, carry: tuple) -> tuple:

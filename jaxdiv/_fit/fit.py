@@ -77,7 +77,8 @@ def fit(
             its key gets another one at each step.
         tolerance: a start stops when the decrease that its next step promises is at most this many
             nats: $\frac12 g^T H^{-1} g$ with `newton`, $|g^T \Delta|$ with any other optimiser. By
-            default $\epsilon^{9/8}$ of the floating type: 2e-18 or 2e-8.
+            default $\epsilon^{9/8}$ of the floating type: 2e-18 or 2e-8. With an algorithm it takes
+            the place of its own.
         jitter: how the starts are drawn.
         throw: whether to raise if no start ends at an optimum (never inside another
             transformation: look at `result` there).
@@ -110,11 +111,19 @@ def fit(
     known = isinstance(objective, AbstractObjective)
     algorithm = choose(objective, family, optim)
     if algorithm is not None:
+        name = type(algorithm).__name__
         if session is not None:
             raise ValueError(
-                f"fit: a session is of a descent in steps, and {type(algorithm).__name__} is not: "
-                "give a family and an optax optimiser, or leave `session` out."
+                f"fit: a session is of a descent in steps, and {name} is not: give a family and an "
+                "optax optimiser, or leave `session` out."
             )
+        if num_steps is not None or record:
+            raise ValueError(
+                f"fit: `num_steps` and `record` are of a descent, got {num_steps} and {record}: "
+                f"the lengths of an algorithm are its own fields; see {name}."
+            )
+        if tolerance is not None:
+            algorithm = dataclasses.replace(algorithm, tolerance=float(tolerance))
         found = _fit_by(algorithm, objective, family, starts, key, jitter)
         if throw:
             _throw(found)

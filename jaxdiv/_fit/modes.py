@@ -16,13 +16,16 @@ _NUM_STEPS = 40
 _NUM_DRAWS = 6  # pairs, by which the Gaussians along a path are compared
 _RADIUS = 10.0
 _TOLERANCE = 1e-3  # nats that a step towards a mode still promises
-_LENGTHS = (6.0, 3.0, 10.0, 4.5, 8.0, 2.0, 14.0)  # from the first mode to other starts, in sds
+_LENGTHS = (6.0, 4.0, 10.0, 3.0, 8.0, 2.0, 14.0)  # from the first mode to other starts, in sds
 _SAME = 4.0  # squared distance, in standard deviations, within which two modes are one
 _AS_GOOD = 0.1  # nats by which a later Gaussian may seem worse and still be preferred
 
 
 class Start(NamedTuple):
-    r"""The best Gaussian that one path to a mode has passed, by $E_q[\log q - \log p]$."""
+    r"""The best Gaussian that one path to a mode has passed, by $E_q[\log q - \log p]$.
+
+    `value` is that and twice its standard error.
+    """
 
     loc: Float[Array, " D"]
     scale: Float[Array, "D D"]
@@ -92,7 +95,11 @@ def _laplace(log_density: LogDensityFn, x: Array, found, z: Array) -> Start:
     scale = found.eigenvectors * deviations
     values = jax.vmap(log_density)(x + z @ scale.T)
     log_q = -0.5 * jnp.sum(z * z, 1) - jnp.sum(jnp.log(deviations))
-    value = jnp.mean(log_q - values) - 0.5 * x.size * jnp.log(2 * jnp.pi).astype(x.dtype)
+    terms = log_q - values
+    pairs = 0.5 * (terms[:_NUM_DRAWS] + terms[_NUM_DRAWS:])
+    # So few draws may flatter: what is uncertain counts for less.
+    value = jnp.mean(terms) + 2 * jnp.std(pairs) / math.sqrt(_NUM_DRAWS)
+    value -= 0.5 * x.size * jnp.log(2 * jnp.pi).astype(x.dtype)
     value = jnp.where(jnp.isfinite(value) & jnp.isfinite(found.value), value, jnp.inf)
     return Start(x, scale, value, x, jnp.array(0, jnp.int32))
 
@@ -111,8 +118,7 @@ def laplace_starts(
     key_walk, key_laid = jr.split(key)
     if isinstance(others, int):
         num, pairs = others, (others + 1) // 2
-        z = jr.normal(key_laid, (pairs, first.size), first.dtype)
-        z *= math.sqrt(first.size) / jnp.linalg.norm(z, axis=1, keepdims=True)
+        z = math.sqrt(first.size) * _directions(pairs, first.size, key_laid, first.dtype)
         lengths = jnp.resize(jnp.array(_LENGTHS, first.dtype), (pairs,))
         moves = (lengths[:, None, None] * jnp.stack([z, -z], 1)).reshape(-1, first.size)[:num]
     else:
@@ -133,6 +139,13 @@ def laplace_starts(
     _, ends = jax.lax.scan(one, nowhere(first), (turns, moves, jr.split(key_walk, num + 1)))
     order = jnp.argsort(ends.value)
     return jax.tree.map(lambda x: x[order], ends)
+
+
+def _directions(num: int, dim: int, key: Key[Array, ""], dtype) -> Float[Array, "num dim"]:
+    """Unit vectors, at right angles to each other as far as there are dimensions for it."""
+    size = min(num, dim)
+    z = jr.normal(key, (-(-num // size), dim, size), dtype)
+    return jnp.swapaxes(jnp.linalg.qr(z)[0], 1, 2).reshape(-1, dim)[:num]
 
 
 def is_repeated(starts: Start) -> Bool[Array, " S"]:
