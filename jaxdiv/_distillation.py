@@ -9,7 +9,7 @@ from ._estimator.exact import exact
 from ._functional.base import AbstractDivergence
 from ._functional.entropies import CrossEntropy
 from ._functional.kl import KL
-from ._operand.base import Operand
+from ._operand.base import Operand, demand
 from ._operand.convert import as_operand
 from ._operand.discrete import Logits, LogProbs, Probs
 from ._operand.tags import logits
@@ -67,6 +67,12 @@ def distillation(
         raise TypeError(
             f"distillation: the student must be tagged `logits`, got {type(student).__name__}."
         )
+    if not isinstance(divergence, AbstractDivergence):
+        raise TypeError(
+            f"distillation: divergence must be an object such as `KL()`, got {divergence!r}."
+        )
+    demand("distillation: temperature", temperature, lambda x: x > 0, "positive")
+    demand("distillation: hard_weight", hard_weight, lambda x: 0 <= x <= 1, "from 0 to 1")
     if (labels is None) != (hard_weight is None):
         raise ValueError(
             "distillation: labels and hard_weight go together, got "
@@ -83,6 +89,8 @@ def distillation(
         return soft
     hard = exact(CrossEntropy(), as_operand("labels", labels), student)
     weight = jnp.asarray(hard_weight, soft.dtype)
+    # A weight of 0 silences an infinity.
+    soft, hard = jnp.where(weight == 1, 0.0, soft), jnp.where(weight == 0, 0.0, hard)
     return (1 - weight) * soft + weight * hard
 
 

@@ -14,7 +14,7 @@ from ._estimator.exact import exact, has_closed_form
 from ._estimator.gradients import AbstractGradient, Pathwise
 from ._functional.base import ratio_of_logs
 from ._functional.kl import KL
-from ._operand.base import Operand, fits
+from ._operand.base import Operand, demand, fits
 from ._operand.convert import as_operand
 from ._operand.independent import Independent
 
@@ -97,6 +97,15 @@ def elbo(
         0.5 [0.5 0. ] True
     """
     q, p = _posterior_and_prior(posterior, prior)
+    _check_count(num_draws)
+    for name, x in (("beta", beta), ("free_nats", free_nats)):
+        demand(f"elbo: {name}", x, lambda x: x >= 0, "at least 0")
+        if not fits(jnp.shape(x), q.batch_shape):
+            raise ValueError(
+                f"elbo: {name} of shape {jnp.shape(x)} does not broadcast to the batch shape "
+                f"{q.batch_shape}."
+            )
+    demand("elbo: balance", balance, lambda x: 0 <= x <= 1, "from 0 to 1")
     weights, z = gradient.draw(q, key, num_draws, IndependentDraws())
     likelihood = _at_draws(log_likelihood, z, q.batch_shape)
     by_dimension = isinstance(q, Independent) and isinstance(p, Independent)
@@ -130,7 +139,8 @@ def elbo(
         cost = jnp.sum(alpha * in_prior + (1 - alpha) * in_posterior, -1)
     beta, threshold = jnp.asarray(beta, kl.dtype), jnp.asarray(free_nats, kl.dtype)
     cost = jnp.where(cost > threshold, cost, threshold)
-    return ELBO(expected - beta * cost, expected, kl, parts if by_dimension else None, is_exact)
+    cost = beta * jnp.where(beta == 0, 0.0, cost)
+    return ELBO(expected - cost, expected, kl, parts if by_dimension else None, is_exact)
 
 
 def importance_weighted_bound(
@@ -159,15 +169,29 @@ def importance_weighted_bound(
         -1.5155 -1.5155
     """
     q, p = _posterior_and_prior(posterior, prior)
+    _check_count(num_draws)
     weights, z = Pathwise().draw(q, key, num_draws, IndependentDraws())
     likelihood = _at_draws(log_likelihood, z, q.batch_shape)
     ratios = likelihood + ratio_of_logs(p.log_prob(z), q.log_prob(z))
     each = jnp.broadcast_to(weights[:, None] / ratios.shape[1], ratios.shape)
-    return jax.nn.logsumexp(ratios, (0, 1), b=each)
+    nothing = jnp.all(ratios == -jnp.inf, (0, 1))
+    bound = jax.nn.logsumexp(jnp.where(nothing, 0.0, ratios), (0, 1), b=each)
+    return jnp.where(nothing, -jnp.inf, bound)
+
+
+def _check_count(num_draws: Any) -> None:
+    if not isinstance(num_draws, int) or num_draws < 1:
+        raise ValueError(f"num_draws must be an integer of at least 1, got {num_draws!r}.")
 
 
 def _posterior_and_prior(posterior: Any, prior: Any) -> tuple[Any, Any]:
     q, p = as_operand("posterior", posterior), as_operand("prior", prior)
+    events = [getattr(d, "event_shape", None) for d in (q, p)]
+    if None not in events and events[0] != events[1]:
+        raise ValueError(
+            f"the prior's event shape {events[1]} is not the posterior's, {events[0]}: the axes of "
+            "one outcome belong to both events, as in `Independent(Normal(zeros(2), 1.0), 1)`."
+        )
     if not fits(p.batch_shape, q.batch_shape):
         raise ValueError(
             f"the prior's batch shape {p.batch_shape} does not broadcast to the posterior's, "

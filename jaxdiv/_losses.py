@@ -6,7 +6,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from ._kernel.categorical import log_normalizer
-from ._operand.base import Operand, widen
+from ._operand.base import Operand, demand, widen
 from ._operand.convert import as_operand
 from ._operand.discrete import Logits
 from ._special import expm1, log1mexp
@@ -40,8 +40,7 @@ def focal(
     Reference:
         Lin et al. (2017), "Focal Loss for Dense Object Detection", eq. 4.
     """
-    if isinstance(gamma, (int, float)) and not gamma >= 0:
-        raise ValueError(f"focal: gamma must not be negative, got {gamma}.")
+    demand("focal: gamma", gamma, lambda x: x >= 0, "at least 0")
     surprisal, gamma = arrays(widen(surprisal), gamma)
     infinite = surprisal == jnp.inf
     inside = jnp.where(infinite, 0.0, surprisal)

@@ -63,6 +63,13 @@ def mean(
             f"mean: values differ over the mesh axes {tuple(sorted(split))}, so that this is the "
             "mean of one shard's: give them as axis_name=, or axis_name=() if that is meant."
         )
+    if where is not None and jnp.issubdtype(jnp.result_type(where), jnp.floating):
+        raise TypeError(
+            f"mean: where is a mask, got {jnp.result_type(where)}: what weighs more or less goes "
+            "in `weights=`."
+        )
+    if num_segments is not None and segment_ids is None:
+        raise ValueError("mean: num_segments is given, and no segment_ids.")
     shape = values.shape
     mass = jnp.ones(shape, values.dtype)
     for name, given in (("where", where), ("weights", weights)):

@@ -7,6 +7,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 import scipy.stats
@@ -98,3 +99,117 @@ def test_fisher_vector_products_of_whole_numbers_and_of_modules():
     net = eqx.nn.Linear(2, 3, key=KEY)
     got = jd.fisher_vector_product(jd.KL(), net, net, lambda net: jd.logits(net(jnp.ones(2))))
     assert jnp.isfinite(got.weight).all() and abs(got.bias.sum()) < 1e-6
+
+
+def test_ratios_that_overflow_have_a_slope():
+    def loss(log_p, advantage, clip=0.2):
+        return jd.surrogate_loss(log_p, 0.0, advantage, clip=clip)
+
+    for far in (100.0, 1e3, jnp.inf):
+        value, slope = jax.value_and_grad(loss)(jnp.asarray(far, jnp.float32), 1.0)
+        np.testing.assert_allclose((value, slope), (-1.2, 0), rtol=1e-6)
+        np.testing.assert_array_equal(jax.value_and_grad(loss)(jnp.asarray(far), 0.0), 0)
+        np.testing.assert_array_equal(jax.value_and_grad(loss)(jnp.asarray(far), 0.0, None), 0)
+        np.testing.assert_allclose(jax.grad(loss)(jnp.asarray(-far), -1.0), 0)
+    z = jnp.array([0.0, 1.0, -jnp.inf])
+    slopes = jax.grad(lambda z: loss(jax.nn.log_softmax(z)[1] + 200, 1.0))(z)
+    np.testing.assert_array_equal(slopes, 0)
+
+
+@pytest.mark.parametrize("logits", [-200.0, -95.0, 20.0, 95.0, 200.0])
+def test_counts_of_odds_beyond_the_floating_range(logits):
+    """In float32, against mpmath."""
+    r, y = mpmath.mpf(2.5), 3
+
+    def surprisal(odds, r):
+        p = 1 / (1 + mpmath.exp(-odds))
+        q = 1 / (1 + mpmath.exp(odds))
+        return -mpmath.log(mpmath.binomial(y + r - 1, y) * p**r * q**y)
+
+    def ours(odds, r):
+        return jd.cross_entropy(jd.PointMass(float(y)), jd.NegativeBinomial(r, logits=odds))
+
+    at = jnp.float32(logits), jnp.float32(2.5)
+    value, slopes = jax.value_and_grad(ours, (0, 1))(*at)
+    expected = [
+        surprisal(mpmath.mpf(logits), r),
+        mpmath.diff(lambda odds: surprisal(odds, r), logits),
+        mpmath.diff(lambda r: surprisal(mpmath.mpf(logits), r), r),
+    ]
+    np.testing.assert_allclose(
+        np.array([value, *slopes], float), np.array(expected, float), rtol=2e-5
+    )
+
+
+@pytest.mark.parametrize("r", [1e-6, 1e-5, 1e-4, 1e-3, 0.3, 0.6])
+def test_gamma_functions_of_small_shapes(r):
+    got = jd.cross_entropy(jd.PointMass(1.0), jd.Gamma(jnp.float32(r), jnp.float32(1.0)))
+    np.testing.assert_allclose(float(got), 1 + math.lgamma(np.float32(r)), rtol=1e-6)
+
+
+def test_a_weight_of_zero_silences_an_infinity():
+    student, teacher = jd.logits([1.0, -jnp.inf, 2.0]), jd.logits([3.0, -jnp.inf, 1.0])
+    soft = jd.distillation(student, teacher)
+    none = jd.distillation(student, teacher, jd.labels(1), hard_weight=0.0)
+    assert none == soft and jnp.isfinite(soft)
+    certain = jd.logits([0.0, 3.0, 0.0])  # against which the student is infinitely wrong
+    hard = jd.distillation(student, certain, jd.labels(0), hard_weight=1.0)
+    np.testing.assert_allclose(hard, jd.cross_entropy(jd.labels(0), student))
+    q, far = jd.Independent(jd.Normal(jnp.zeros(2), 1.0), 1), jd.Uniform(jnp.full(2, 5.0), 6.0)
+    found = jd.elbo(
+        lambda z: jnp.sum(z, -1), q, jd.Independent(far, 1), key=jax.random.key(0), beta=0.0
+    )
+    assert found.kl == jnp.inf and found.value == found.log_likelihood
+    bound = jax.grad(
+        lambda m: jd.importance_weighted_bound(
+            lambda z: jnp.full(z.shape, -jnp.inf),
+            jd.Normal(m, 1.0),
+            jd.Normal(0.0, 1.0),
+            key=jax.random.key(0),
+            num_draws=3,
+        )
+    )(0.5)
+    assert bound == 0
+
+
+Q2 = jd.Independent(jd.Normal(jnp.zeros(2), 1.0), 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: jd.labels(0, smoothing=1.5), "smoothing must be from 0 to 1, got 1.5"),
+        (lambda: jd.logits([0.0, 1.0], temperature=0.0), "temperature must be positive"),
+        (
+            lambda: jd.distillation(jd.logits([0.0]), jd.logits([0.0]), temperature=-1.0),
+            "temperature must be positive",
+        ),
+        (
+            lambda: jd.distillation(
+                jd.logits([0.0]), jd.logits([0.0]), jd.labels(0), hard_weight=1.5
+            ),
+            "hard_weight must be from 0 to 1",
+        ),
+        (
+            lambda: jd.distillation(jd.logits([0.0]), jd.logits([0.0]), divergence=jd.KL),
+            "divergence must be an object",
+        ),
+        (lambda: jd.AdaptivePenalty(1.0, target=-1.0), "target must be positive"),
+        (lambda: jd.AdaptivePenalty(1.0, target=1.0, factor=0.0), "factor must be above 1"),
+        (lambda: _elbo(num_draws=0), "num_draws must be an integer of at least 1"),
+        (lambda: _elbo(num_draws=2.0), "num_draws must be an integer of at least 1"),
+        (lambda: _elbo(beta=-1.0), "beta must be at least 0"),
+        (lambda: _elbo(beta=jnp.ones((2, 1))), "beta of shape"),
+        (lambda: _elbo(balance=1.8), "balance must be from 0 to 1"),
+        (lambda: _elbo(prior=jd.Normal(0.0, 1.0)), "event shape"),
+        (lambda: jd.mean(jnp.ones(2), where=jnp.array([0.5, 0.0])), "where is a mask"),
+        (lambda: jd.mean(jnp.ones(2), num_segments=2), "no segment_ids"),
+    ],
+)
+def test_numbers_out_of_range_are_named(call, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        call()
+
+
+def _elbo(prior=Q2, **kwargs):
+    return jd.elbo(lambda z: jnp.sum(z, -1), Q2, prior, key=jax.random.key(0), **kwargs)

@@ -116,7 +116,7 @@ def test_focal_at_its_ends():
         np.testing.assert_array_equal(jd.focal(ends, gamma), ends)
         np.testing.assert_array_equal(jax.vmap(jax.grad(jd.focal), (0, None))(ends, gamma), [0, 1])
     np.testing.assert_array_equal(jd.focal(jnp.array([0.0, 2.0, jnp.inf]), 0), [0, 2, jnp.inf])
-    with pytest.raises(ValueError, match="gamma must not be negative, got -1"):
+    with pytest.raises(ValueError, match="gamma must be at least 0, got -1"):
         jd.focal(1.0, -1)
 
 

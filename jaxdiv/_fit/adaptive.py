@@ -157,9 +157,7 @@ def adapt(
             jax.lax.dynamic_update_slice(log_q, log_here, (0, first)),
             pool.counts.at[turn + 1].set(n),
         )
-        ratios = jnp.where(
-            taken & ~jnp.isnan(pool.log_p), pool.log_p - pool.log_mixture, -jnp.inf
-        )
+        ratios = jnp.where(taken & ~jnp.isnan(pool.log_p), pool.log_p - pool.log_mixture, -jnp.inf)
         log_weights, pareto_k = pareto_smooth(ratios)
         return pool, components, (log_weights, ratios, pareto_k)
 
@@ -254,9 +252,7 @@ def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> C
 
     def move_there(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
         there, part, loc, tril, *rest = inputs
-        return jax.lax.cond(
-            there, lambda: move((part, loc, tril, *rest)), lambda: (loc, tril)
-        )
+        return jax.lax.cond(there, lambda: move((part, loc, tril, *rest)), lambda: (loc, tril))
 
     locs, trils = jax.lax.map(move_there, (there, parts, c.loc, c.tril, c.inverse, c.df))
     return Components(locs, trils, _inverses(trils), c.df, shares / jnp.sum(shares))

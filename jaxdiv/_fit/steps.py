@@ -32,8 +32,8 @@ class Polished(NamedTuple):
     """A member that fresh draws have moved, and what the last of them said before they did.
 
     `gap` is what is left to the optimum of this basin, in nats: `seen`, what draws agree upon that
-    no step had seen, and what chance leaves after this many. It `drifts` where draws go on agreeing:
-    along a valley so long that no step sees its end.
+    no step had seen, and what chance leaves after this many. It `drifts` where draws go on
+    agreeing: along a valley so long that no step sees its end.
     """
 
     loc: Float[Array, " D"]

@@ -201,6 +201,12 @@ def _are_numbers(*values: Any) -> bool:
     return all(isinstance(v, (int, float)) for v in values)
 
 
+def demand(what: str, x: Any, ok: Callable[[float], bool], remedy: str) -> None:
+    """Raises where a Python number is not `ok`; the values of arrays are not looked at."""
+    if isinstance(x, (int, float)) and not ok(x):
+        raise ValueError(f"{what} must be {remedy}, got {x}.")
+
+
 def broadcast_shapes(*arrays: Any) -> Shape:
     """The shape that the arguments broadcast to."""
     return jnp.broadcast_shapes(*(jnp.shape(a) for a in arrays))

@@ -83,6 +83,9 @@ class Geometric(AbstractInteger, AbstractExponentialFamily):
         return self.variance * direction[0] ** 2
 
 
+_LEAST_ODDS = 1e-30
+
+
 class NegativeBinomial(AbstractInteger):
     r"""The failures before success number $r$: mass $\binom{x + r - 1}{x} p^r (1 - p)^x$.
 
@@ -150,10 +153,18 @@ class NegativeBinomial(AbstractInteger):
         n = y + r
         # No difference of gamma functions, which has no digits where r is large (Loader 2000).
         ways = shape_value(n) - shape_value(y) - shape_value(r) - jnp.log(y)
-        some = ways - bd0(r, n * p) - bd0(y, n * q)
         if self.logits is None:
-            return jnp.where(none, r * jnp.log(p), some)
-        return jnp.where(none, -r * softplus(-floating(self.logits, r)[0]), some)
+            return jnp.where(none, r * jnp.log(p), ways - bd0(r, n * p) - bd0(y, n * q))
+        (logits, _) = floating(self.logits, r)
+
+        def deviance(k: Array, odds: Array, minus_log: Array) -> Array:
+            """`bd0(k, n * odds)`, where the odds may be too small to be a number."""
+            tiny = odds < _LEAST_ODDS
+            far = k * (jnp.log(k / n) + minus_log) - k + n * odds
+            return jnp.where(tiny, far, bd0(k, n * jnp.where(tiny, 0.5, odds)))
+
+        some = ways - deviance(r, p, softplus(-logits)) - deviance(y, q, softplus(logits))
+        return jnp.where(none, -r * softplus(-logits), some)
 
     def sample(self, key, shape=()):
         r, p, q = self._count_and_odds()

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from .base import fits, is_prefix_leaf
+from .base import demand, fits, is_prefix_leaf
 from .discrete import Labels, Logits, LogProbs, Masses, Probs
 from .validation import raise_if_bad
 
@@ -99,6 +99,7 @@ def logits(
         1.0
     """
     z, where = _arrange("logits", z, axis, where)
+    demand("logits: temperature", temperature, lambda x: x > 0, "positive")
     if not is_prefix_leaf(z) and temperature is not None:
         shape = z.shape[:-1]
         if not fits(jnp.shape(temperature), shape):
@@ -143,6 +144,7 @@ def labels(
             )
     if not is_prefix_leaf(smoothing) and jnp.ndim(smoothing) != 0:
         raise ValueError(f"labels: smoothing must be one number, got shape {jnp.shape(smoothing)}.")
+    demand("labels: smoothing", smoothing, lambda x: 0 <= x <= 1, "from 0 to 1")
     if check and num_classes is None:
         raise ValueError("labels: check=True needs `num_classes=`.")
     return validated(

@@ -6,7 +6,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .._functional.base import ratio_of_logs
-from .._operand.base import fits, floating
+from .._operand.base import demand, fits, floating
 from .log_ratio import K1, K2, AbstractLogRatioTerm, LogRatios
 
 
@@ -110,8 +110,7 @@ def _log_ratios(
     bound: float | None,
 ) -> LogRatios:
     for name, limit in (("max_weight", max_weight), ("bound", bound)):
-        if isinstance(limit, (int, float)) and not limit > 0:
-            raise ValueError(f"sampled_kl: {name} must be positive, got {limit}.")
+        demand(f"sampled_kl: {name}", limit, lambda x: x > 0, "positive")
     r = ratio_of_logs(log_p, log_q)
     if log_behavior is None:
         log_w, log_v = jnp.zeros_like(r), -r

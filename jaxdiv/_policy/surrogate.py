@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .._functional.base import ratio_of_logs
-from .._operand.base import fits, floating
+from .._operand.base import demand, fits, floating
 
 
 def surrogate_loss(
@@ -56,12 +56,18 @@ def surrogate_loss(
             )
         arrays = tuple(jnp.where(where, x, 0.0) for x in arrays)
     log_p, log_behavior, advantage = arrays
-    w = jnp.exp(ratio_of_logs(log_p, log_behavior))
+    demand("surrogate_loss: clip", clip, lambda x: x > 0, "positive")
+    log_w = ratio_of_logs(log_p, log_behavior)
+    nothing, gains = advantage == 0, advantage > 0
     if clip is None:
-        return -w * advantage
-    if isinstance(clip, (int, float)) and not clip > 0:
-        raise ValueError(f"surrogate_loss: clip must be positive, got {clip}.")
-    return -jnp.minimum(w * advantage, jnp.clip(w, 1 - clip, 1 + clip) * advantage)
+        past, limit = nothing, jnp.ones_like(advantage)
+    else:
+        limit = jnp.where(gains, 1 + clip, jnp.maximum(1 - clip, 0.0)).astype(advantage.dtype)
+        end = jnp.log(limit)
+        past = nothing | jnp.where(gains, log_w > end, log_w < end)
+    # Before it overflows: infinity times a slope of 0 has none.
+    w = jnp.where(past, limit, jnp.exp(jnp.where(past, 0.0, log_w)))
+    return jnp.where(nothing, 0.0, -w * advantage)
 
 
 class AdaptivePenalty(eqx.Module):
@@ -88,9 +94,18 @@ class AdaptivePenalty(eqx.Module):
     tolerance: float = 1.5
     factor: float = 2.0
 
+    def __check_init__(self) -> None:
+        demand("AdaptivePenalty: coefficient", self.coefficient, lambda x: x >= 0, "at least 0")
+        demand("AdaptivePenalty: target", self.target, lambda x: x > 0, "positive")
+        demand("AdaptivePenalty: tolerance", self.tolerance, lambda x: x >= 1, "at least 1")
+        demand("AdaptivePenalty: factor", self.factor, lambda x: x > 1, "above 1")
+
     def update(self, kl: Float[ArrayLike, ""]) -> "AdaptivePenalty":
         """The penalty of the next update, given the KL that was measured after this one."""
         kl, coefficient, target = floating(kl, self.coefficient, self.target)
         more, less = kl > target * self.tolerance, kl < target / self.tolerance
         scale = jnp.where(more, self.factor, jnp.where(less, 1 / self.factor, 1.0))
-        return dataclasses.replace(self, coefficient=coefficient * scale.astype(kl.dtype))
+        # From 0 it would never come back.
+        least = jnp.minimum(coefficient, jnp.finfo(kl.dtype).tiny)
+        new = jnp.maximum(coefficient * scale.astype(kl.dtype), least)
+        return dataclasses.replace(self, coefficient=new)

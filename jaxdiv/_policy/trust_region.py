@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from .._api import kl
 from .._api_geometry import hessian_at_equality, is_parameter
 from .._functional.kl import KL
-from .._operand.base import Operand
+from .._operand.base import Operand, demand
 from .._reduction import mean
 
 
@@ -84,8 +84,7 @@ def trust_region_step(
         >>> print(bool(step.accepted), f"{step.kl:.4f}", f"{step.params[0]:.3f}")
         True 0.0100 0.173
     """
-    if isinstance(delta, (int, float)) and not delta > 0:
-        raise ValueError(f"trust_region_step: delta must be positive, got {delta}.")
+    demand("trust_region_step: delta", delta, lambda x: x > 0, "positive")
     if not 0 < shrink < 1:
         raise ValueError(f"trust_region_step: shrink must be between 0 and 1, got {shrink}.")
     free, fixed = eqx.partition(params, is_parameter)

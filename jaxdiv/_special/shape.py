@@ -145,7 +145,14 @@ def _(primals, tangents):
 def _shape_value(x):
     end = shifted(x)
     series = horner(1 / end, list(stirling_series(x))) / end
-    steps = over_shifts(lambda y: 1 / y - (y + 1) * phi(1 / y), x)
+
+    def step(y):
+        small = y < 0.5  # where 1/y would take all digits
+        near, far = jnp.where(small, y, 0.5), jnp.where(small, 0.5, y)
+        direct = (near + 1) * (jnp.log1p(near) - jnp.log(near)) - 1
+        return jnp.where(small, direct, 1 / far - (far + 1) * phi(1 / far))
+
+    steps = over_shifts(step, x)
     return steps - 0.5 * jnp.log(end) + _HALF_LOG_2PI + series
 
 
