@@ -234,6 +234,7 @@ def test_one_direction_in_bits(run, capsys):
     assert "in bits" in out and "Reverse" not in out
 
 
+@pytest.mark.exhaustive
 def test_a_mixture_of_one_is_the_gaussian_itself(run):
     facts = run("--density", "mixture:1").facts
     values = old_faithful().eruptions
@@ -244,6 +245,7 @@ def test_a_mixture_of_one_is_the_gaussian_itself(run):
         assert len(facts[direction]["optima"]) == 1
 
 
+@pytest.mark.exhaustive
 def test_three_components(run):
     facts = run("--density", "mixture:3", "--direction", "forward").facts
     two = run().facts

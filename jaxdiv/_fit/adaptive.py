@@ -33,9 +33,11 @@ class Components(NamedTuple):
         """Of each component; -inf, at no cost, for what is not there."""
 
         def one(c: Components) -> Float[Array, " n"]:
-            nothing = jnp.full(len(x), -jnp.inf, x.dtype)
-            there = lambda: _log_prob(x, c.loc, c.inverse, c.df)
-            return jax.lax.cond(c.shares > 0, there, lambda: nothing)
+            return jax.lax.cond(
+                c.shares > 0,
+                lambda: _log_prob(x, c.loc, c.inverse, c.df),
+                lambda: jnp.full(len(x), -jnp.inf, x.dtype),
+            )
 
         return jax.lax.map(one, self)
 
