@@ -278,7 +278,13 @@ def _row(
     warm = np.median(seconds[1:]) if len(seconds) > 1 else np.nan
     _line(
         *(name, what, tool, f"{np.median(gaps):.1e}", f"{np.max(gaps):.1e}", f"{allowed:.1e}"),
-        *(f"{within}/{n}", f"{near}/{n}", f"{seconds[0]:.1f}", f"{warm:.2f}", more),
+        *(
+            f"{within}/{n}",
+            f"{near}/{n}" if "reverse" in what else "",
+            f"{seconds[0]:.1f}",
+            f"{warm:.2f}",
+            more,
+        ),
     )
 
 

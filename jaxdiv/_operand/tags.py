@@ -127,8 +127,8 @@ def labels(
         y: integers in `[0, V)`. Any other value gives NaN.
         num_classes: $V$, where the other operand does not tell it.
         smoothing: $s$ gives the distribution $(1 - s)$ one-hot $+ s / V$.
-        ignore: a label that marks padding: value 0 and gradient 0. `mean(loss, where=~y.ignored())`
-            leaves it out of the count too.
+        ignore: a label that marks padding: value 0, and gradient 0 unless the other operand is NaN
+            there. `mean(loss, where=~y.ignored())` leaves it out of the count too.
         check: raise at run time on labels out of range (needs `num_classes`).
 
     Example:
