@@ -86,7 +86,9 @@ def twins(family, dtype, seed=9):
     return p, jax.tree.map(lambda x: x + 0, p)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize(
+    "dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_exactly_zero_for_equal_distributions(family, dtype):
     p, q = twins(family, dtype)

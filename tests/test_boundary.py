@@ -177,6 +177,7 @@ def has_another_convention(f, masses, side, i):
     return no_limit or f.on_simplex
 
 
+@pytest.mark.exhaustive
 def test_slopes_in_probs_are_one_sided_limits():
     """0 where these are infinite, at a kink, where both masses are zero."""
     p, q = (jnp.asarray(rows) / 16 for rows in (P_ROWS, Q_ROWS))

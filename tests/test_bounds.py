@@ -158,6 +158,7 @@ def test_what_is_known_of_the_error():
         jd.UpperBound(0)
 
 
+@pytest.mark.exhaustive
 def test_gradients():
     """Finite with weights of zero, too; of the iterated bound those of its limit."""
 

@@ -155,6 +155,7 @@ def test_old_faithful_against_the_oracle(run, column):
     check_against(gaussian_mixture(weights, locs, scales), facts)
 
 
+@pytest.mark.exhaustive
 def test_kernel_density_against_the_oracle(run):
     facts = run("--density", "kde", "--bandwidth", "scott").facts
     values = old_faithful().eruptions

@@ -183,6 +183,7 @@ def test_batches():
     assert e.value.shape == (2, 3) and (abs(e.value - want) < 4.5 * e.standard_error).all()
 
 
+@pytest.mark.exhaustive
 def test_draws_of_batches_that_broadcast():
     """Classes, and mixtures whose weights alone are batched."""
     rng = np.random.default_rng(0)
@@ -245,6 +246,7 @@ def test_stick_the_landing_vanishes_at_the_optimum():
         jd.renyi(P, Q, 2.0, estimator=by)
 
 
+@pytest.mark.exhaustive
 def test_score_of_classes():
     q = jd.probs(jnp.array([0.2, 0.3, 0.5]))
 

@@ -117,6 +117,7 @@ def test_families_that_share_members():
     assert not np.any(jax.jit(lambda pairs: [jd.kl(p, q) for p, q in pairs])(pairs))
 
 
+@pytest.mark.exhaustive
 def test_beside_the_members_that_families_share():
     """In float32, against cross-entropies less entropies in double precision."""
     apart = 1 + 2.0**-11
@@ -212,6 +213,7 @@ def test_closed_forms_that_hold_for_equal_counts_only():
         jd.kl(jd.Kumaraswamy(1.0, 2.0), jd.Kumaraswamy(2.0, 2.0))
 
 
+@pytest.mark.exhaustive
 def test_transforms_shapes_and_dtypes():
     a, b = jnp.asarray(np.random.default_rng(0).uniform(0.5, 2, (2, 4, 3)))
     for family in (jd.Gamma, jd.Weibull):

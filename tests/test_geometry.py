@@ -142,6 +142,7 @@ def exponential_families():
         yield family.make(rng), family.make(rng)
 
 
+@pytest.mark.exhaustive
 def test_dual_coordinates():
     r"""$\nabla_\eta \log p(x) = T(x) - \nabla A$, and of KL in Q's coordinates their difference."""
     pairs = [d for d in exponential_families() if isinstance(d[0], jd.AbstractExponentialFamily)]

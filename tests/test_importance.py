@@ -19,6 +19,7 @@ BARE_P = jd.LogDensity(lambda x: P.log_prob(x) + 3.0)
 BARE_Q = jd.LogDensity(lambda x: Q.log_prob(x) - 2.0)
 
 
+@pytest.mark.exhaustive
 def test_what_is_not_normalised():
     """Every functional, of operands whose constants are not known, in one program."""
     by = jd.ImportanceSampling(WIDE, 4000)

@@ -114,7 +114,7 @@ def differences(value, sizes):
     ]
 
 
-@pytest.mark.parametrize("name", ["probs", "logits"])
+@pytest.mark.parametrize("name", ["probs", pytest.param("logits", marks=pytest.mark.exhaustive)])
 def test_gradients_between_classes(name):
     """Relative to the largest entry; of Renyi along the simplex, where they are defined."""
     tag = getattr(jd, name)
