@@ -21,11 +21,14 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="2",
 )
 
+import threading
 from typing import Any
 
 import jax
 from jax.experimental import topologies
 
+# Two threads that both found no plugin would both load it, and the second is an error.
+_LOADING = threading.Lock()
 TPUS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1"}
 
 # The least effort takes a tenth of the time, and fuses the same: traffic, memory and arithmetic are
@@ -61,7 +64,8 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 
 def tpus(topology: str) -> list[Any]:
     """The chips of a TPU topology."""
-    return topologies.get_topology_desc(topology, "tpu").devices
+    with _LOADING:
+        return topologies.get_topology_desc(topology, "tpu").devices
 
 
 def h100s(count: int) -> list[Any]:
