@@ -34,7 +34,8 @@ class NaturalGradient(AbstractAlgorithm):
     is left is below `tolerance`. One step is exact where the target is Gaussian.
 
     Args:
-        num_draws: at each step; by default 64, or four times the dimension if that is more.
+        num_draws: at each step; by default 64, or four times the dimension if that is more; 256 in
+            one or two dimensions.
         num_steps: the most, on fixed draws.
         max_evaluations: of the log-density with its gradient, for each start.
         tolerance: nats to the optimum of the basin; by default the standard error of the value and
