@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from .._estimator.pareto import pareto_smooth
 from .._estimator.quasi import normal_draws
 from .draws import LogDensityFn
+from .skip import unless
 
 _DEGREES = (4, 12)  # of freedom, of the t distributions beside each Gaussian
 LARGEST_K = 0.7
@@ -29,21 +30,32 @@ class Components(NamedTuple):
     df: Float[Array, " C"]  # infinite for a Gaussian
     shares: Float[Array, " C"]  # 0 for what is not there
 
-    def log_prob(self, x: Float[Array, "n D"]) -> Float[Array, "C n"]:
-        """Of each component; -inf, at no cost, for what is not there."""
+    def squares(self, x: Float[Array, "n D"]) -> Float[Array, "C n"]:
+        """Of the distances in standard deviations; infinite, at no cost, for what is not there."""
 
         def one(c: Components) -> Float[Array, " n"]:
-            return jax.lax.cond(
-                c.shares > 0,
-                lambda: _log_prob(x, c.loc, c.inverse, c.df),
-                lambda: jnp.full(len(x), -jnp.inf, x.dtype),
-            )
+            def there() -> Float[Array, " n"]:
+                return jnp.sum(((x - c.loc) @ c.inverse.T) ** 2, 1)
+
+            return unless(c.shares <= 0, there, jnp.full(len(x), jnp.inf, x.dtype))
 
         return jax.lax.map(one, self)
 
+    def log_joint(self, squares: Float[Array, "C n"]) -> Float[Array, "C n"]:
+        """Of each component with its share, at such distances; -inf for what is not there."""
+        there = self.shares > 0
+        log_det = -jnp.sum(jnp.log(jnp.diagonal(self.inverse, axis1=1, axis2=2)), 1)
+        log_shares = jnp.log(jnp.where(there, self.shares, 1.0))
+        log_q = _log_radial(jnp.where(there[:, None], squares, 0.0), self.df[:, None], self.dim)
+        return jnp.where(there[:, None], log_q + (log_shares - log_det)[:, None], -jnp.inf)
+
     def log_mixture(self, x: Float[Array, "n D"]) -> Float[Array, " n"]:
         """By the shares."""
-        return jax.nn.logsumexp(self.log_prob(x), 0, b=self.shares[:, None])
+        return jax.nn.logsumexp(self.log_joint(self.squares(x)), 0)
+
+    @property
+    def dim(self) -> int:
+        return self.loc.shape[1]
 
 
 class Weighted(NamedTuple):
@@ -139,10 +151,11 @@ def adapt(
     pool = _Pool(x, log_p, stacked, log_q, counts)
 
     def body(turn: Array, carry: tuple) -> tuple:
-        pool, components, (log_weights, *_) = carry
-        moved = _em(components, pool.x, jnp.exp(log_weights))
-        components = jax.tree.map(
-            lambda old, new: jnp.where(turn == 0, old, new), components, moved
+        pool, components, squares, (log_weights, *_) = carry
+        components = jax.lax.cond(
+            turn == 0,
+            lambda: components,
+            lambda: _em(components, pool.x, squares, jnp.exp(log_weights)),
         )
         x = _sample(components, n, jr.fold_in(key, turn))
         first = (num_seen + turn) * n
@@ -150,7 +163,8 @@ def adapt(
             lambda old, new: old.at[turn + 1].set(new), pool.proposals, components
         )
         every = jax.lax.dynamic_update_slice(pool.x, x, (first, 0))
-        log_q = pool.log_q.at[turn + 1].set(components.log_mixture(every))
+        squares = components.squares(every)
+        log_q = pool.log_q.at[turn + 1].set(jax.nn.logsumexp(components.log_joint(squares), 0))
         log_here = jax.lax.map(lambda c: c.log_mixture(x), proposals)
         pool = _Pool(
             every,
@@ -161,11 +175,12 @@ def adapt(
         )
         ratios = jnp.where(taken & ~jnp.isnan(pool.log_p), pool.log_p - pool.log_mixture, -jnp.inf)
         log_weights, pareto_k = pareto_smooth(ratios)
-        return pool, components, (log_weights, ratios, pareto_k)
+        return pool, components, squares, (log_weights, ratios, pareto_k)
 
     flat = jnp.zeros(len(x), dtype)
-    carry = pool, components, (flat, flat, jnp.zeros((), dtype))
-    pool, last, (log_weights, ratios, pareto_k) = jax.lax.fori_loop(0, num_rounds, body, carry)
+    squares = jnp.zeros((len(components.df), len(x)), dtype)
+    carry = pool, components, squares, (flat, flat, jnp.zeros((), dtype))
+    pool, last, _, (log_weights, ratios, pareto_k) = jax.lax.fori_loop(0, num_rounds, body, carry)
     total = jnp.sum(pool.counts)
     top = jnp.max(ratios)
     relative = jnp.exp(ratios - top)
@@ -191,18 +206,15 @@ def _inverses(trils: Float[Array, "C D D"]) -> Float[Array, "C D D"]:
     )
 
 
-def _log_prob(x: Array, loc: Array, inverse: Array, df: Array) -> Float[Array, " n"]:
-    dim = loc.size
-    square = jnp.sum(((x - loc) @ inverse.T) ** 2, 1)
-    log_det = -jnp.sum(jnp.log(jnp.diagonal(inverse)))
-    normal = -0.5 * square - 0.5 * dim * math.log(2 * math.pi)
-    log_prob = normal
+def _log_radial(squares: Array, df: Array, dim: int) -> Array:
+    """Of a Gaussian or a t distribution of unit scale, at squared distances from its centre."""
+    log_prob = -0.5 * squares - 0.5 * dim * math.log(2 * math.pi)
     for degrees in _DEGREES:
         const = math.lgamma(0.5 * (degrees + dim)) - math.lgamma(0.5 * degrees)
         const -= 0.5 * dim * math.log(degrees * math.pi)
-        t = const - 0.5 * (degrees + dim) * jnp.log1p(square / degrees)
+        t = const - 0.5 * (degrees + dim) * jnp.log1p(squares / degrees)
         log_prob = jnp.where(df == degrees, t, log_prob)
-    return log_prob - log_det
+    return log_prob
 
 
 def _sample(components: Components, n: int, key: Key[Array, ""]) -> Float[Array, "n D"]:
@@ -221,43 +233,45 @@ def _sample(components: Components, n: int, key: Key[Array, ""]) -> Float[Array,
     return components.loc[which] + jnp.einsum("nij,nj->ni", components.tril[which], z)
 
 
-def _em(c: Components, x: Float[Array, "n D"], weights: Float[Array, " n"]) -> Components:
-    dim = x.shape[1]
-    log_q = c.log_prob(x)
-    there = c.shares > 0
-    log_shares = jnp.log(jnp.where(there, c.shares, 1.0))
-    joint = jnp.where(there[:, None], log_q + log_shares[:, None], -jnp.inf)
-    parts = weights * jax.nn.softmax(joint, 0)
+def _em(
+    c: Components, x: Float[Array, "n D"], squares: Float[Array, "C n"], weights: Float[Array, " n"]
+) -> Components:
+    dim, there = c.dim, c.shares > 0
+    parts = weights * jax.nn.softmax(c.log_joint(squares), 0)
     # Of each place a part stays with each kind: what has weighed little so far may yet.
     shares = jnp.sum(parts, 1).reshape(len(_DEGREES) + 1, -1)
     shares = jnp.maximum(shares, _LEAST_PART * jnp.maximum(jnp.sum(shares, 0), _LEAST_SHARE))
     shares = jnp.where(there, shares.reshape(-1), 0.0)
 
     def move(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
-        part, loc, tril, inverse, df = inputs
-        effective = jnp.sum(part) ** 2 / jnp.sum(part**2)
+        part, squares, loc, tril, inverse, df = inputs
+        mass, tiny = jnp.sum(part), jnp.finfo(x.dtype).tiny
+        effective = mass**2 / jnp.sum(part**2)
         trust = effective / (effective + 0.5 * dim * (dim + 3))
         trust = jnp.where(jnp.isfinite(trust), trust, 0.0)
-        z = inverse @ (x - loc).T
         # A t distribution counts what is far for less.
         finite = jnp.where(jnp.isinf(df), 1.0, df)
-        tail = jnp.where(jnp.isinf(df), 1.0, (finite + dim) / (finite + jnp.sum(z * z, 0)))
+        tail = jnp.where(jnp.isinf(df), 1.0, (finite + dim) / (finite + squares))
         weight = part * tail
-        total = jnp.maximum(jnp.sum(weight), jnp.finfo(x.dtype).tiny)
-        step = z @ weight / total
-        mass = jnp.maximum(jnp.sum(part), jnp.finfo(x.dtype).tiny)
-        second = (z - step[:, None]) * weight @ (z - step[:, None]).T / mass
+        away = x - loc
+        step = weight @ away / jnp.maximum(jnp.sum(weight), tiny)
+        second = _second_moment(away - step, weight) / jnp.maximum(mass, tiny)
+        second = inverse @ second @ inverse.T
         identity = jnp.eye(dim, dtype=x.dtype)
         new = tril @ jnp.linalg.cholesky((1 - trust) * identity + trust * second)
         sane = jnp.all(jnp.isfinite(new)) & (trust > 0)
-        return jnp.where(sane, loc + trust * tril @ step, loc), jnp.where(sane, new, tril)
+        return jnp.where(sane, loc + trust * step, loc), jnp.where(sane, new, tril)
 
     def move_there(inputs: tuple[Array, ...]) -> tuple[Array, Array]:
-        there, part, loc, tril, *rest = inputs
-        return jax.lax.cond(there, lambda: move((part, loc, tril, *rest)), lambda: (loc, tril))
+        there, part, squares, loc, tril, *rest = inputs
+        return unless(~there, lambda: move((part, squares, loc, tril, *rest)), (loc, tril))
 
-    locs, trils = jax.lax.map(move_there, (there, parts, c.loc, c.tril, c.inverse, c.df))
+    locs, trils = jax.lax.map(move_there, (there, parts, squares, c.loc, c.tril, c.inverse, c.df))
     return Components(locs, trils, _inverses(trils), c.df, shares / jnp.sum(shares))
+
+
+def _second_moment(x: Float[Array, "n D"], weights: Float[Array, " n"]) -> Float[Array, "D D"]:
+    return (x * weights[:, None]).T @ x
 
 
 def _calibrate(
@@ -278,7 +292,9 @@ def _calibrate(
     wider = jnp.where(jnp.isinf(df), 1.0, df / jnp.where(jnp.isinf(df), 1.0, df - 2))
     variance = jnp.sum(tril**2, 1) * wider
     z = (x - loc) / jnp.sqrt(variance)
-    ratio = jnp.exp(_log_prob(x, loc, c.inverse[main], df) - log_q)[:, None]
+    squares = jnp.sum(((x - loc) @ c.inverse[main].T) ** 2, 1)
+    log_det = -jnp.sum(jnp.log(jnp.diagonal(c.inverse[main])))
+    ratio = jnp.exp(_log_radial(squares, df, c.dim) - log_det - log_q)[:, None]
     controls = jnp.concatenate([ratio - 1, ratio * z, ratio * (z * z - 1)], 1)
     sane = taken[:, None] & jnp.isfinite(controls)
     total = jnp.sum(taken, dtype=x.dtype)

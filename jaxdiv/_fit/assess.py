@@ -1,11 +1,9 @@
 """What a fitted distribution is good for: bounds, importance weights, moments, and a verdict."""
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._estimator.pareto import pareto_smooth
@@ -40,15 +38,38 @@ class Summary(eqx.Module):
     Attributes:
         mean: with `mean_error`.
         sd: the standard deviation, with `sd_error`.
-        quantiles: at 5, 50 and 95 %, on a leading axis of 3, with `quantiles_error`.
+        draws: what they are the moments of, on a leading axis.
+        weights: of the draws; they sum to 1.
     """
 
     mean: PyTree
     mean_error: PyTree
     sd: PyTree
     sd_error: PyTree
-    quantiles: PyTree
-    quantiles_error: PyTree
+    draws: PyTree
+    weights: Float[Array, " n"]
+
+    @property
+    def quantiles(self) -> PyTree:
+        """At 5, 50 and 95 %, on a leading axis of 3; computed when asked for."""
+        return self._each(0)
+
+    @property
+    def quantiles_error(self) -> PyTree:
+        """Half the width of the interval that their ranks may err by."""
+        return self._each(1)
+
+    def _each(self, which: int) -> PyTree:
+        def of(
+            x: Float[Array, "n *shape"], weights: Float[Array, " n"]
+        ) -> Float[Array, "3 *shape"]:
+            rows = x.reshape(len(weights), -1)
+            found = jax.vmap(_quantiles, (1, None), 1)(rows, weights)[which]
+            return found.reshape(-1, *x.shape[1:])
+
+        for _ in range(self.weights.ndim - 1):  # of a batch of fits
+            of = jax.vmap(of)
+        return jax.tree.map(lambda x: of(x, self.weights), self.draws)
 
 
 class Assessment(eqx.Module):
@@ -68,8 +89,6 @@ class Assessment(eqx.Module):
         fitted: moments of $q$.
         weighted: moments of the target, by importance weights. Draws are from all optima found, and
             from wider t distributions at the same places, in shares that adapt.
-        draws: the weighted draws of the parameters, on a leading axis.
-        weights: theirs; they sum to 1.
         verdict: a member of `VERDICT`.
     """
 
@@ -86,9 +105,17 @@ class Assessment(eqx.Module):
     num_bad: Int[Array, ""]
     fitted: Summary
     weighted: Summary
-    draws: PyTree
-    weights: Float[Array, " m"]
     verdict: VERDICT
+
+    @property
+    def draws(self) -> PyTree:
+        """The weighted draws of the parameters, on a leading axis."""
+        return self.weighted.draws
+
+    @property
+    def weights(self) -> Float[Array, " m"]:
+        """Theirs; they sum to 1."""
+        return self.weighted.weights
 
     @property
     def reverse_kl(self) -> Float[Array, ""]:
@@ -126,16 +153,15 @@ def assess(
     upper_terms = jnp.where(weights > 0, better.log_p - log_q_there, 0.0)
     upper = jnp.sum(weights * upper_terms)
     upper_error = jnp.sqrt(jnp.sum(weights**2 * (upper_terms - upper) ** 2))
-    fitted_values, _ = _flatten(own)
-    values, unravel = _flatten(parameters)
-    fitted = _summary(fitted_values, jnp.full(n, 1 / n, dtype))
-    weighted = _summary(values, weights)
-    moves = weighted.sd > 0  # entries that are constant have no errors
-    scale = jnp.where(moves, weighted.sd, 1.0)
-    precise = jnp.max(weighted.mean_error / scale) < _LARGEST_ERROR
-    precise &= jnp.max(weighted.sd_error / scale) < 2 * _LARGEST_ERROR
-    shift = jnp.max(jnp.abs(fitted.mean - weighted.mean) / scale)
-    ratio = jnp.max(jnp.where(moves, jnp.abs(fitted.sd / scale - 1), 0.0))
+    fitted = _summary(own, jnp.full(n, 1 / n, dtype))
+    weighted = _summary(parameters, weights)
+    sd, mean_error, sd_error = map(_flat, (weighted.sd, weighted.mean_error, weighted.sd_error))
+    moves = sd > 0  # entries that are constant have no errors
+    scale = jnp.where(moves, sd, 1.0)
+    precise = jnp.max(mean_error / scale) < _LARGEST_ERROR
+    precise &= jnp.max(sd_error / scale) < 2 * _LARGEST_ERROR
+    shift = jnp.max(jnp.abs(_flat(fitted.mean) - _flat(weighted.mean)) / scale)
+    ratio = jnp.max(jnp.where(moves, jnp.abs(_flat(fitted.sd) / scale - 1), 0.0))
     close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO)
     # A heavy tail of its own ratios means mass elsewhere: if the weights have not found it, nothing
     # has. Moments that were matched agree, whatever the tail.
@@ -156,48 +182,34 @@ def assess(
         better.pareto_k,
         better.num_draws,
         better.num_bad,
-        _shaped(fitted, unravel),
-        _shaped(weighted, unravel),
-        parameters,
-        weights,
+        fitted,
+        weighted,
         verdict,
     )
 
 
-def _flatten(draws: PyTree) -> tuple[Float[Array, "n P"], Callable[[Array], Any]]:
-    """Draws of a pytree as rows, and the way back for one row."""
-    leaves, treedef = jax.tree.flatten(draws)
-    shapes = [leaf.shape[1:] for leaf in leaves]
-    rows = [leaf.reshape(leaf.shape[0], -1) for leaf in leaves]
-
-    def unravel(row: Array) -> PyTree:
-        parts, start = [], 0
-        for shape, part in zip(shapes, rows, strict=True):
-            parts.append(row[start : start + part.shape[1]].reshape(shape))
-            start += part.shape[1]
-        return treedef.unflatten(parts)
-
-    return jnp.concatenate(rows, 1), unravel
+def _flat(tree: PyTree) -> Float[Array, " P"]:
+    return ravel_pytree(tree)[0]
 
 
-def _shaped(summary: Summary, unravel: Callable[[Array], Any]) -> Summary:
-    return jax.tree.map(
-        lambda rows: unravel(rows) if rows.ndim == 1 else jax.vmap(unravel)(rows), summary
-    )
-
-
-def _summary(values: Float[Array, "n P"], weights: Float[Array, " n"]) -> Summary:
+def _summary(draws: PyTree, weights: Float[Array, " n"]) -> Summary:
     """Weighted moments; the errors are those of a ratio of averages, by the delta method."""
-    column = weights[:, None]
-    mean = jnp.sum(column * values, 0)
-    deviations = values - mean
-    mean_error = jnp.sqrt(jnp.sum(column**2 * deviations**2, 0))
-    variance = jnp.sum(column * deviations**2, 0)
-    sd = jnp.sqrt(variance)
-    sd_error = jnp.sqrt(jnp.sum(column**2 * (deviations**2 - variance) ** 2, 0))
-    sd_error = jnp.where(sd > 0, 0.5 * sd_error / jnp.where(sd > 0, sd, 1.0), 0.0)
-    quantiles, errors = jax.vmap(_quantiles, (1, None), 1)(values, weights)
-    return Summary(mean, mean_error, sd, sd_error, quantiles, errors)
+
+    def average(weights: Array, terms: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: jnp.tensordot(weights, x, 1), terms)
+
+    mean = average(weights, draws)
+    squares = jax.tree.map(lambda x, m: (x - m) ** 2, draws, mean)
+    variance = average(weights, squares)
+    mean_error = jax.tree.map(jnp.sqrt, average(weights**2, squares))
+    off = average(weights**2, jax.tree.map(lambda s, v: (s - v) ** 2, squares, variance))
+
+    def half(off: Array, variance: Array) -> Array:
+        moves = variance > 0
+        return jnp.where(moves, 0.5 * jnp.sqrt(off / jnp.where(moves, variance, 1.0)), 0.0)
+
+    sd, sd_error = jax.tree.map(jnp.sqrt, variance), jax.tree.map(half, off, variance)
+    return Summary(mean, mean_error, sd, sd_error, draws, weights)
 
 
 def _quantiles(x: Float[Array, " n"], weights: Float[Array, " n"]) -> tuple[Array, Array]:

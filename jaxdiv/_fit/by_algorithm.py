@@ -18,6 +18,7 @@ from .assess import assess
 from .diagnostics import Margins, cluster
 from .draws import LogDensityFn
 from .program import join, opaque
+from .skip import unless
 from .solution import RESULTS, Certificate, Fit
 from .starts import Jitter, landscape_of
 from .steps import LEAST_GAP
@@ -61,7 +62,7 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
             return jax.vmap(log_density)(draws), member.log_prob(draws)
 
         nothing = (jnp.full(NUM_JUDGED, -jnp.inf, z.dtype), jnp.zeros(NUM_JUDGED, z.dtype))
-        return draws, *jax.lax.cond(skip, lambda: nothing, values)
+        return draws, *unless(skip, values, nothing)
 
     draws, log_p, log_q = jax.lax.map(judge, (ends.members, ends.repeated))
     terms = log_q - log_p

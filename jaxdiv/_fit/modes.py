@@ -143,7 +143,7 @@ def laplace_starts(
 
 def _directions(num: int, dim: int, key: Key[Array, ""], dtype) -> Float[Array, "num dim"]:
     """Unit vectors, at right angles to each other as far as there are dimensions for it."""
-    size = min(num, dim)
+    size = max(min(num, dim), 1)
     z = jr.normal(key, (-(-num // size), dim, size), dtype)
     return jnp.swapaxes(jnp.linalg.qr(z)[0], 1, 2).reshape(-1, dim)[:num]
 

@@ -14,7 +14,8 @@ from .._operand.normal import Normal
 from .adaptive import adapt, beside
 from .algorithm import AbstractAlgorithm, Ends
 from .modes import Start, is_repeated, laplace_starts
-from .natural_gradient import map_unless, meets_another
+from .natural_gradient import meets_another
+from .skip import map_unless
 from .steps import Settled, lower, settle
 from .template import FullRank, MeanField
 

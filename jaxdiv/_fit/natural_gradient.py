@@ -1,7 +1,6 @@
 """Reverse KL of a Gaussian to a log-density, by natural-gradient steps."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -17,6 +16,7 @@ from .._operand.multivariate_normal import MultivariateNormal
 from .._operand.normal import Normal
 from .algorithm import AbstractAlgorithm, Ends
 from .modes import Start, cover, is_repeated, laplace_starts
+from .skip import map_unless
 from .steps import Polished, Settled, is_settled, lower, polish, settle
 from .template import FullRank, MeanField
 
@@ -120,19 +120,6 @@ class NaturalGradient(AbstractAlgorithm):
             num_bad=settled.num_bad + ends.num_bad,
             losses=settled.losses,
         )
-
-
-def map_unless(skip: Bool[Array, " S"], fn: Callable[[Any], Any], inputs: Any) -> Any:
-    """`fn` of each input on a leading axis, in turn; zeros, at no cost, where `skip`."""
-
-    def one(item: tuple[Array, Any]) -> Any:
-        skip, x = item
-        shapes = jax.eval_shape(fn, x)
-        return jax.lax.cond(
-            skip, lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), lambda: fn(x)
-        )
-
-    return jax.lax.map(one, (skip, inputs))
 
 
 def meets_another(settled: Settled, skip: Bool[Array, " S"]) -> Bool[Array, " S"]:
