@@ -114,7 +114,7 @@ def test_weights_meet_the_moments_of_t_and_of_missing_modes():
     def run(key):
         z = normal_draws(512, dim, key)[None]
         start = beside(jnp.zeros((1, dim)), jnp.eye(dim)[None], jnp.ones(1))
-        return adapt(log_p, start, key, 4, (z, jax.vmap(log_p)(z[0])[None]))
+        return adapt(log_p, start, key, 4, (z, jax.vmap(log_p)(z[0])[None]))[0]
 
     found = run(jr.key(3))
     assert abs(found.weights @ found.draws[:, 0] - 0.8) < 0.15

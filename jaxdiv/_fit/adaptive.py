@@ -1,12 +1,13 @@
 """Importance sampling by a mixture that adapts: draws of a density known up to a constant."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 from .._estimator.pareto import pareto_smooth
 from .._estimator.quasi import normal_draws
@@ -123,15 +124,15 @@ def adapt(
     key: Key[Array, ""],
     num_rounds: int,
     seen: tuple[Float[Array, "S n D"], Float[Array, "S n"]],
-    counted: bool = True,
-) -> Weighted:
+    counted: Bool[ArrayLike, ""] = True,
+) -> tuple[Weighted, Components]:
     r"""Draws from the mixture, round after round, each time moved towards what the weights say.
 
     A draw weighs $\tilde p(x) / \sum_r n_r q_r(x)$, over all rounds (Cornuet et al. 2012); shares,
     means and covariances of the next round are those of a step of EM under the weights (Cappe et
     al. 2008), damped by their effective sample size. `seen` are draws from each of the first `S`
     components with their log-densities, `n` each, as are those of a round; they are not `counted`
-    where the components are only like what they were drawn from.
+    where the components are only like what they were drawn from. Also the components at the end.
     """
     num_seen, n, dim = seen[0].shape
     dtype = components.loc.dtype
@@ -195,6 +196,64 @@ def adapt(
         jnp.sqrt(jnp.maximum(variance, 0.0) / total),
         total.astype(jnp.int32),
         jnp.sum(jnp.isnan(pool.log_p), dtype=jnp.int32),
+    ), last
+
+
+def refine(
+    log_density: LogDensityFn,
+    components: Components,
+    key: Key[Array, ""],
+    num_rounds: int,
+    seen: tuple[Float[Array, "S n D"], Float[Array, "S n"]],
+    counted: bool,
+    is_precise: Callable[[Float[Array, "N D"], Float[Array, " N"]], Bool[Array, ""]],
+    most: int,
+) -> tuple[Weighted, Int[Array, ""]]:
+    """`adapt`, and again from where it ended until the draws are precise, at `most` so often.
+
+    Each time counts by its effective sample size. Also the number of times.
+    """
+
+    def turn(turn: Array, components: Components) -> tuple[Weighted, Components]:
+        args = jr.fold_in(key, turn), num_rounds, seen, (turn == 0) & counted
+        return adapt(log_density, components, *args)
+
+    shapes, _ = jax.eval_shape(turn, jnp.array(0, jnp.int32), components)
+    nothing = jax.tree.map(lambda s: jnp.zeros((most, *s.shape), s.dtype), shapes)
+
+    def body(carry: tuple) -> tuple:
+        number, every, components, _ = carry
+        found, components = turn(number, components)
+        every = jax.tree.map(lambda all, new: all.at[number].set(new), every, found)
+        joined = _join(every, number + 1)
+        return number + 1, every, components, is_precise(joined.draws, joined.weights)
+
+    def proceed(carry: tuple) -> Bool[Array, ""]:
+        number, *_, precise = carry
+        return (number == 0) | (~precise & (number < most))
+
+    begun = jnp.array(0, jnp.int32), nothing, components, jnp.array(False)
+    number, every, *_ = jax.lax.while_loop(proceed, body, begun)
+    return _join(every, number), number
+
+
+def _join(every: Weighted, number: Int[Array, ""]) -> Weighted:
+    """The first `number` of those on a leading axis, as one."""
+    there = jnp.arange(len(every.pareto_k), dtype=jnp.int32) < number
+    effective = 1 / jnp.sum(every.weights**2, 1)
+    effective = jnp.where(there & jnp.isfinite(effective), effective, 0.0)
+    effective = jnp.where(jnp.any(effective > 0), effective, there.astype(effective.dtype))
+    shares = effective / jnp.sum(effective)
+    weights = jnp.where(there[:, None], shares[:, None] * every.weights, 0.0)
+    return Weighted(
+        every.draws.reshape(-1, every.draws.shape[2]),
+        every.log_p.reshape(-1),
+        weights.reshape(-1),
+        jnp.max(jnp.where(there, every.pareto_k, -jnp.inf)),
+        jax.nn.logsumexp(every.log_evidence, b=shares),
+        jnp.sqrt(jnp.sum((shares * every.log_evidence_error) ** 2)),
+        jnp.sum(every.num_draws, dtype=jnp.int32),
+        jnp.sum(every.num_bad, dtype=jnp.int32),
     )
 
 

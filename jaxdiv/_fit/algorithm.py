@@ -47,6 +47,7 @@ class AbstractAlgorithm(eqx.Module):
     max_evaluations: eqx.AbstractVar[int]
     tolerance: eqx.AbstractVar[float | None]
     forward: eqx.AbstractClassVar[bool]  # whether it is KL(target, family) that it minimises
+    is_exact: eqx.AbstractClassVar[bool]  # whether it ends where that has its optimum
 
     @abc.abstractmethod
     def solve(self, problem: Problem, key: Key[Array, ""], num_judged: int) -> Ends:

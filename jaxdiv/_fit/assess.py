@@ -153,13 +153,12 @@ def assess(
     upper_terms = jnp.where(weights > 0, better.log_p - log_q_there, 0.0)
     upper = jnp.sum(weights * upper_terms)
     upper_error = jnp.sqrt(jnp.sum(weights**2 * (upper_terms - upper) ** 2))
-    fitted = _summary(own, jnp.full(n, 1 / n, dtype))
-    weighted = _summary(parameters, weights)
-    sd, mean_error, sd_error = map(_flat, (weighted.sd, weighted.mean_error, weighted.sd_error))
-    moves = sd > 0  # entries that are constant have no errors
+    fitted = summary_of(own, jnp.full(n, 1 / n, dtype))
+    weighted = summary_of(parameters, weights)
+    precise = is_precise(weighted, _LARGEST_ERROR, 2 * _LARGEST_ERROR)
+    sd = _flat(weighted.sd)
+    moves = sd > 0
     scale = jnp.where(moves, sd, 1.0)
-    precise = jnp.max(mean_error / scale) < _LARGEST_ERROR
-    precise &= jnp.max(sd_error / scale) < 2 * _LARGEST_ERROR
     shift = jnp.max(jnp.abs(_flat(fitted.mean) - _flat(weighted.mean)) / scale)
     ratio = jnp.max(jnp.where(moves, jnp.abs(_flat(fitted.sd) / scale - 1), 0.0))
     close = (shift < _SMALL_SHIFT) & (ratio < _SMALL_RATIO)
@@ -188,11 +187,18 @@ def assess(
     )
 
 
+def is_precise(summary: Summary, mean: float, sd: float) -> Bool[Array, ""]:
+    """Whether the standard errors of all means and sds are below these, in standard deviations."""
+    widths, errors, of_sds = map(_flat, (summary.sd, summary.mean_error, summary.sd_error))
+    scale = jnp.where(widths > 0, widths, 1.0)  # entries that are constant have no errors
+    return (jnp.max(errors / scale) < mean) & (jnp.max(of_sds / scale) < sd)
+
+
 def _flat(tree: PyTree) -> Float[Array, " P"]:
     return ravel_pytree(tree)[0]
 
 
-def _summary(draws: PyTree, weights: Float[Array, " n"]) -> Summary:
+def summary_of(draws: PyTree, weights: Float[Array, " n"]) -> Summary:
     """Weighted moments; the errors are those of a ratio of averages, by the delta method."""
 
     def average(weights: Array, terms: PyTree) -> PyTree:

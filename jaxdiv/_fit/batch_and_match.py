@@ -100,6 +100,7 @@ class BatchAndMatch(AbstractAlgorithm):
     max_evaluations: int = eqx.field(static=True, default=10_000)
     tolerance: float = eqx.field(static=True, default=5e-4)
     forward: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = False
 
     @property
     def quantity(self):

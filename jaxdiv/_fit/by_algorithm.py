@@ -1,23 +1,29 @@
 """The compiled program of a fit by an algorithm: its ends, judged on common draws, and assessed."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from .._estimator.draws import Antithetic, IndependentDraws
+from .._estimator.monte_carlo import FixedDraws
 from .._estimator.quasi import normal_draws
 from .._operand.constrained import Constrained
 from .._operand.posterior import Posterior
-from .adaptive import Weighted, adapt, beside
+from .adaptive import Weighted, beside, refine
 from .affine import affine_of
 from .algorithm import AbstractAlgorithm, Ends, Problem
-from .assess import assess
+from .assess import assess, is_precise, summary_of
+from .constraint import unconstrain
 from .diagnostics import Margins, cluster
 from .draws import LogDensityFn
-from .program import join, opaque
+from .implicit import Held, follow
+from .objective import reverse_kl
+from .program import join
 from .skip import unless
 from .solution import RESULTS, Certificate, Fit
 from .starts import Jitter, landscape_of
@@ -27,6 +33,10 @@ from .template import FullRank
 NUM_JUDGED = 512  # draws of each end
 NUM_ROUNDS = 4  # of as many weighted draws after them
 _LEAST_SHARE = 0.02  # of those, from an end that has less of the target's mass
+_MOST_TURNS = 4  # of the rounds, while the weighted moments are less precise than
+_PRECISE = 0.025  # standard deviations, so that most are within twice that
+_LEAST_FOLLOWED = 1024  # draws on which the optimum is followed as the target moves
+_FOLLOWED = 10  # for each parameter
 
 
 class Options(NamedTuple):
@@ -40,10 +50,11 @@ class Options(NamedTuple):
 @functools.partial(jax.jit, static_argnums=0)
 def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
     """A fit to `target`, a density over vectors, from drawn starts."""
-    target, template, first, jitter = join(opaque(dynamic), options.static)
+    live, dynamic = dynamic, jax.lax.stop_gradient(dynamic)
+    target, template, first, jitter = join(dynamic, options.static)
     algorithm = options.algorithm
     posterior = target if isinstance(target, Posterior) else None
-    target = target if posterior is None else posterior.free()
+    target = _density(target)
     key_starts, key_solve, key_judge, key_weigh = jr.split(key, 4)
 
     def log_density(x: Float[Array, " D"]) -> Float[Array, ""]:
@@ -81,26 +92,27 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         ends.members, is_optimum, Margins.sampled(first.size, 8 * NUM_JUDGED)
     )
     best = jax.tree.map(lambda x: x[0], ends.members)
-    better = ends.weighted
+    better, turns = ends.weighted, 0
     if better is None:
-        better = _weighted(log_density, ends, draws, log_p, log_q, key_weigh)
+        constrain = (lambda x: x) if posterior is None else posterior.constrain
+        better, turns = _weighted(log_density, ends, draws, log_p, log_q, constrain, key_weigh)
     log_q_there = best.log_prob(better.draws)
-    optima, own, there = ends.members, draws[0], better.draws
+    base, optima, own, there = best, ends.members, draws[0], better.draws
     if posterior is not None:
         best = Constrained(best, posterior.parameters)
         optima = jax.vmap(lambda base: Constrained(base, posterior.parameters))(optima)
         own, there = jax.vmap(posterior.constrain)(own), jax.vmap(posterior.constrain)(there)
     sound, by_moments = is_optimum[0], algorithm.forward
     assessment = assess(log_p[0], log_q[0], own, better, log_q_there, there, sound, by_moments)
-    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED)
-    if ends.weighted is None:
-        num_judged = num_judged.at[0].add(NUM_ROUNDS * NUM_JUDGED)
+    num_judged = jnp.where(ends.repeated, 0, NUM_JUDGED).astype(jnp.int32)
+    num_judged = num_judged.at[0].add(turns * NUM_ROUNDS * NUM_JUDGED)
     if algorithm.forward:
         values = values.at[0].set(assessment.forward_kl)
         errors = errors.at[0].set(assessment.upper_error)
+    distribution, value = _moving(options, live, base, better, is_optimum[0], (best, values[0]))
     return Fit(
-        distribution=best,
-        value=values[0],
+        distribution=distribution,
+        value=value,
         quantity=algorithm.quantity,
         optima=optima,
         values=values,
@@ -117,6 +129,43 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         num_bad=ends.num_bad,
         assessment=assessment,
     )
+
+
+def _density(target: Any) -> Any:
+    return target.free() if isinstance(target, Posterior) else target
+
+
+def _moving(
+    options: Options, live: PyTree, base: Any, better: Weighted, is_optimum: Array, fitted: tuple
+) -> Any:
+    """The member and its value, which move with the target as the optimum does.
+
+    Reverse KL is that on fixed draws of the member, forward KL that on the weighted ones.
+    """
+    forward, static = options.algorithm.forward, options.static
+    free, rebuild = unconstrain(base)
+    size = sum(leaf.size for leaf in jax.tree.leaves(free))
+    paired = IndependentDraws() if affine_of(base) is None else Antithetic()
+    draws = FixedDraws(max(_LEAST_FOLLOWED, _FOLLOWED * size), draws=paired, tail=False)
+
+    def value(inputs: tuple, free: PyTree, key: None) -> Array:
+        live, rebuild, held = inputs
+        target = _density(join(live, static)[0])
+        if held is not None:
+            return held.forward_kl(target, rebuild(free))
+        return reverse_kl(target, draws)(rebuild(free), key)
+
+    def report(inputs: tuple, free: PyTree, key: None) -> tuple[Any, Array]:
+        live, rebuild, _ = inputs
+        target, member = join(live, static)[0], rebuild(free)
+        if isinstance(target, Posterior):
+            member = Constrained(member, target.parameters)
+        return member, value(inputs, free, key)
+
+    held = Held.of(better) if forward else None
+    inputs = live, *jax.lax.stop_gradient((rebuild, held))
+    moving = follow(value, report, options.algorithm.is_exact)
+    return moving(inputs, free, None, is_optimum, fitted)
 
 
 def _others(
@@ -145,9 +194,13 @@ def _weighted(
     draws: Float[Array, "S n D"],
     log_p: Float[Array, "S n"],
     log_q: Float[Array, "S n"],
+    constrain: Callable[[Float[Array, " D"]], PyTree],
     key: Key[Array, ""],
-) -> Weighted:
-    """The target by importance weights, from all ends; those that have its mass begin with more."""
+) -> tuple[Weighted, Int[Array, ""]]:
+    """The target by importance weights, from all ends; those that have its mass begin with more.
+
+    Also how often the rounds were gone through.
+    """
     counted = affine_of(jax.tree.map(lambda x: x[0], ends.members)) is not None
     affine = jax.vmap(affine_of)(ends.members) if counted else None
     if affine is None:  # Gaussians of the same moments, which have not drawn what was drawn
@@ -165,7 +218,12 @@ def _weighted(
     dim = draws.shape[-1]
     tril = jnp.where(there[:, None, None], affine[1], jnp.eye(dim, dtype=draws.dtype))
     loc = jnp.where(there[:, None], affine[0], 0.0)
-    return adapt(log_density, beside(loc, tril, shares), key, NUM_ROUNDS, (draws, log_p), counted)
+
+    def precise(x: Float[Array, "N D"], weights: Float[Array, " N"]) -> Bool[Array, ""]:
+        return is_precise(summary_of(jax.vmap(constrain)(x), weights), _PRECISE, _PRECISE)
+
+    args = NUM_ROUNDS, (draws, log_p), counted, precise, _MOST_TURNS
+    return refine(log_density, beside(loc, tril, shares), key, *args)
 
 
 def _explain(

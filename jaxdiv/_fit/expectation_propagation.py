@@ -76,6 +76,7 @@ class ExpectationPropagation(AbstractAlgorithm):
     tolerance: float = eqx.field(static=True, default=1e-4)
     max_evaluations: int = eqx.field(static=True, default=20_000)
     forward: ClassVar[bool] = True
+    is_exact: ClassVar[bool] = False
 
     @property
     def quantity(self):

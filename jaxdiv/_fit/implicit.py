@@ -1,13 +1,15 @@
 """The derivative of an optimum, by the implicit function theorem."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._operand.base import AbstractDistribution
+from .adaptive import Weighted
 from .constraint import map_named
 from .newton import second_order
 
@@ -38,9 +40,10 @@ def follow(
         if not differentiable:
             raise NotImplementedError(
                 "The derivative of `fit` is available where the objective is deterministic and its "
-                "gradient is that of its value; then it is that of the optimum, by the implicit "
-                "function theorem. Give estimator=FixedDraws(n) instead of MonteCarlo(n), or stop "
-                "the gradient with jax.lax.stop_gradient."
+                "gradient is that of its value, or the algorithm ends at an optimum of KL; then it "
+                "is that of the optimum, by the implicit function theorem. Give "
+                "estimator=FixedDraws(n) instead of MonteCarlo(n), another algorithm, or stop the "
+                "gradient with jax.lax.stop_gradient."
             )
         inputs, x, key, is_optimum, fitted = primals
         flat, unravel = ravel_pytree(x)
@@ -59,6 +62,32 @@ def follow(
         return fitted, moved
 
     return along
+
+
+class Held(NamedTuple):
+    """Draws of the target with weights, which count for as much more as its density gains."""
+
+    draws: PyTree
+    log_weights: Float[Array, " n"]
+    log_p: Float[Array, " n"]
+    log_evidence: Float[Array, ""]
+
+    @staticmethod
+    def of(found: Weighted) -> "Held":
+        """Those that weigh nothing are put where another is, so that no derivative is lost."""
+        there = found.weights > 0
+        x = jnp.where(there[:, None], found.draws, found.draws[jnp.argmax(found.weights)])
+        log_p = jnp.where(there, found.log_p, jnp.max(found.log_p))
+        log_weights = jnp.where(there, jnp.log(jnp.where(there, found.weights, 1.0)), -jnp.inf)
+        return Held(x, log_weights, log_p, found.log_evidence)
+
+    def forward_kl(self, target: AbstractDistribution, member: AbstractDistribution) -> Array:
+        """Of the member, from a target near the one that was drawn from."""
+        log_p = target.log_prob(self.draws)
+        log_weights = self.log_weights + log_p - self.log_p
+        gain = jax.nn.logsumexp(log_weights)
+        terms = log_p - member.log_prob(self.draws)
+        return jnp.exp(log_weights - gain) @ terms - self.log_evidence - gain
 
 
 def hold(family: PyTree) -> PyTree:

@@ -54,6 +54,7 @@ class MomentMatching(AbstractAlgorithm):
     tolerance: float | None = eqx.field(static=True, default=None)
     max_evaluations: int = eqx.field(static=True, default=10_000)
     forward: ClassVar[bool] = True
+    is_exact: ClassVar[bool] = True
 
     @property
     def quantity(self):
@@ -94,7 +95,7 @@ class MomentMatching(AbstractAlgorithm):
         shares = jax.nn.softmax(jnp.where(there, -settled.now.value, -jnp.inf))
         shares = jnp.where(there, jnp.maximum(shares, 0.02), 0.0)
         components = beside(loc, tril, shares / jnp.sum(shares))
-        found = adapt(log_density, components, jr.fold_in(key_draws, 1), _NUM_ROUNDS, seen)
+        found, _ = adapt(log_density, components, jr.fold_in(key_draws, 1), _NUM_ROUNDS, seen)
         mean = found.weights @ found.draws
         deviations = found.draws - mean
         covariance = (found.weights[:, None] * deviations).T @ deviations

@@ -54,6 +54,7 @@ class SampleAverage(AbstractAlgorithm):
     max_evaluations: int = eqx.field(static=True, default=10_000)
     tolerance: float | None = eqx.field(static=True, default=None)
     forward: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = True
 
     @property
     def quantity(self):
