@@ -35,10 +35,9 @@ def plot_trace(fit: Fit, *, ax: "Axes | None" = None) -> "Axes":
         ValueError: of a batch of fits.
 
     Example:
-        >>> import jax.numpy as jnp, jaxdiv as jd
+        >>> import jaxdiv as jd
         >>> from jaxdiv.plot import plot_trace
-        >>> x = jd.samples(jnp.array([1.0, 2.0, 3.0]))
-        >>> ax = plot_trace(jd.fit(jd.forward_kl(x), jd.Normal(0.0, 1.0)))
+        >>> ax = plot_trace(jd.fit(jd.reverse_kl(jd.Normal(2.0, 3.0)), jd.Normal(0.0, 1.0)))
         >>> len(ax.lines)
         1
     """

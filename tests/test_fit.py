@@ -10,9 +10,12 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 
 import jaxdiv as jd
 from jaxdiv._fit import program
+from jaxdiv._fit.closed_form import closed_form
+from jaxdiv._fit.constraint import as_parameters
 from jaxdiv._fit.newton import eigh, second_order
 from jaxdiv._fit.starts import landscape_of
 from jaxdiv._fit.turns import count_lanes, in_turns
@@ -151,6 +154,155 @@ def gaussian(member) -> Any:
     if isinstance(member, jd.MultivariateNormal):
         return member.loc, member.scale_tril
     return member.base.loc, jnp.diag(member.base.scale)
+
+
+# Closed forms of forward KL
+
+
+RNG = np.random.default_rng(0)
+SEEN = RNG.normal(size=60) * 1e-3 + 1e4
+LOG_WEIGHTS = RNG.normal(size=60)
+SHARES = np.exp(LOG_WEIGHTS) / np.sum(np.exp(LOG_WEIGHTS))
+COUNTS = RNG.poisson(3.0, 60)
+CLOUD = RNG.normal(size=(60, 3)) @ RNG.normal(size=(3, 3)) * [1e-6, 1.0, 1e4] + [1e-5, 2.0, 0.0]
+FULL = jd.MultivariateNormal(jnp.zeros(3), jnp.eye(3))
+STANDARD = jd.Normal(0.0, 1.0)
+
+
+def at_once(target, family) -> Any:
+    objective, family = jd.forward_kl(target), as_parameters(family)
+    return closed_form(objective, family, objective.plan(family))
+
+
+def weighted(x, log_weights: Any = LOG_WEIGHTS):
+    return jd.samples(jnp.array(x), log_weights=jnp.array(log_weights))
+
+
+def moments(x, shares):
+    """In the highest precision that NumPy has."""
+    x, shares = x.astype(np.longdouble), shares.astype(np.longdouble)
+    mean = shares @ x
+    return [mean, np.sqrt(shares @ (x - mean) ** 2)]
+
+
+SAME = np.full(60, 1 / 60)
+
+
+@pytest.mark.parametrize(
+    "target, family, want",
+    [
+        (jd.samples(jnp.array(SEEN)), STANDARD, moments(SEEN, SAME)),
+        (weighted(SEEN), STANDARD, moments(SEEN, SHARES)),
+        (weighted([1.0, jnp.inf, 2.0], [0.0, -jnp.inf, 0.0]), STANDARD, [1.5, 0.5]),
+        (operand("asym1d"), STANDARD, [-0.8, 3.61**0.5]),  # FITTING.md
+        (jd.StudentT(5.0, 3.0, 2.0), STANDARD, [3.0, 2 * (5 / 3) ** 0.5]),
+        (jd.samples(jnp.array(COUNTS)), jd.Poisson(1.0), [COUNTS.mean()]),
+        (weighted(COUNTS), jd.Geometric(0.5), [1 / (1 + SHARES @ COUNTS)]),
+        (jd.Gamma(3.0, 2.0), jd.Exponential(1.0), [2 / 3]),
+        (
+            jd.samples(jnp.array(abs(SEEN - 1e4))),
+            jd.HalfNormal(1.0),
+            scipy.stats.halfnorm.fit(abs(SEEN - 1e4), floc=0)[1:],
+        ),
+        (jd.probs([0.2, 0.8]), jd.Bernoulli(logits=0.0), [np.log(4.0)]),
+        (jd.Bernoulli(logits=-50.0), jd.Bernoulli(probs=0.5), [np.exp(-50.0)]),
+        (jd.samples(jnp.array(CLOUD)), FULL, [CLOUD.mean(0), np.cov(CLOUD.T, bias=True)]),
+        (
+            weighted(CLOUD),
+            jd.MultivariateNormal(jnp.zeros(3), covariance_matrix=jnp.eye(3)),
+            [SHARES @ CLOUD, np.cov(CLOUD.T, bias=True, aweights=SHARES)],
+        ),
+        (
+            operand("bi2d"),
+            jd.MultivariateNormal(jnp.zeros(2), jnp.eye(2)),
+            [np.array([-0.3, -0.2]), np.array([[2.66, 1.64], [1.64, 1.26]])],  # FITTING.md
+        ),
+        (
+            operand("bi2d"),
+            jd.Independent(jd.Normal(jnp.zeros(2), jnp.ones(2)), 1),
+            [[-0.3, -0.2], [2.66**0.5, 1.26**0.5]],
+        ),
+    ],
+)
+def test_the_member_with_the_moments_of_the_target(target, family, want):
+    found = at_once(target, family)
+    assert type(found) is type(family)
+    if isinstance(found, jd.MultivariateNormal):
+        mean, covariance = want
+        sd = np.sqrt(np.diag(covariance))
+        np.testing.assert_allclose((found.loc - mean) / sd, 0, atol=1e-14)
+        np.testing.assert_allclose(
+            found.covariance() / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=1e-14
+        )
+    else:
+        for got, exact in zip(jax.tree.leaves(found), want, strict=True):
+            np.testing.assert_allclose(got, np.array(exact, float), rtol=2e-15)
+
+
+def test_what_has_no_closed_form_or_no_optimum_is_left_alone():
+    tied = jd.Independent(jd.Normal(jnp.zeros(3), 1.0), 1)
+    cloud = jd.samples(jnp.array(CLOUD))
+    assert at_once(cloud, tied) is None
+    assert at_once(jd.samples(jnp.array(COUNTS)), jd.NegativeBinomial(2.0, 0.5)) is None
+    assert at_once(jd.samples(jnp.array(SEEN)), jd.Laplace(0.0, 1.0)) is None
+    assert at_once(jd.Normal(1.0, 1.0), jd.Exponential(1.0)) is None  # infinite for every member
+    assert at_once(jd.LogDensity(lambda x: -x * x), STANDARD) is None
+    # Nor where all observations are one, or on a line.
+    for value in (0.1, 1e5 / 3):
+        np.testing.assert_array_equal(
+            jax.tree.leaves(at_once(jd.samples(jnp.full(7, value)), STANDARD)), [0.0, 1.0]
+        )
+    line = jnp.array(CLOUD).at[:, 2].set(CLOUD[:, :2] @ np.array([1e6, 3.0]))
+    np.testing.assert_array_equal(at_once(jd.samples(line), FULL).loc, FULL.loc)
+
+
+def test_a_fit_in_closed_form_is_judged_and_says_so():
+    @jax.jit
+    def fitted(x):
+        target = jd.samples(x, log_weights=jnp.array(LOG_WEIGHTS, x.dtype))
+        family = jax.tree.map(lambda leaf: jnp.asarray(leaf, x.dtype), jd.Normal(0.0, 1.0))
+        both = [jd.fit(jd.forward_kl(target), family, optim) for optim in (None, NEWTON)]
+        slope = jax.jacrev(
+            lambda x: jd.fit(jd.forward_kl(jd.samples(x)), family).distribution.scale
+        )
+        return both, slope(x)
+
+    x = jnp.array(1e3 * (SEEN - 1e4) + 20, jnp.float32)
+    x = jnp.stack([x, x.at[0].add(5.0)])
+    (direct, descended), slopes = jax.vmap(fitted)(x)
+    assert direct.quantity.endswith("in closed form: the target's moments")
+    assert "closed" not in descended.quantity
+    assert np.all(direct.num_steps == 1) and np.all(direct.num_evaluations == 1)
+    assert np.all(direct.certificate.is_optimum) and np.all(descended.num_steps > 2)
+    for row, loc, scale, slope in zip(
+        np.asarray(x, float),
+        direct.distribution.loc,
+        direct.distribution.scale,
+        slopes,
+        strict=True,
+    ):
+        mean, sd = moments(row, SHARES)
+        np.testing.assert_allclose(loc, float(mean), rtol=1.5e-7)
+        np.testing.assert_allclose(scale, float(sd), rtol=5e-7)
+        want = (row - row.mean()) / (row.size * row.std())
+        np.testing.assert_allclose(slope, want, atol=1e-5 * np.max(abs(want)))
+    for ours, theirs in zip(
+        *map(jax.tree.leaves, (direct.distribution, descended.distribution)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"num_steps": 50}, {"record": True}, {"starts": 2, "key": jr.key(0)}]
+)
+def test_a_fit_that_is_asked_for_its_way_descends(kwargs):
+    def trace(**kwargs):
+        return jax.eval_shape(
+            lambda: jd.fit(jd.forward_kl(jd.Poisson(3.0)), jd.Poisson(1.0), **kwargs)
+        )
+
+    assert "closed" in trace().quantity and "closed" in trace(starts=1).quantity
+    assert "closed" not in trace(**kwargs).quantity
 
 
 # Clusters

@@ -69,6 +69,8 @@ def fit(
             `FullRank()` or `MeanField()`, or `ExpectationPropagation()`. Else by default
             `newton` for up to 32 parameters and `optax.lbfgs` beyond, or, where the objective is
             sampled anew at each step, Adam with a step that decays to zero.
+            A fit by forward KL begins at its optimum where that is known, the member with the
+            target's moments, unless asked for anything about the way there: `Fit.quantity` says so.
         num_steps: the most steps; by default 200, or with Adam 2,000, all of which are taken.
         starts: how many members to start from (the first is `family`, the others are drawn by
             `jitter`, or by an algorithm about the first mode; by default 1, for an algorithm 4), or
@@ -167,7 +169,9 @@ def fit(
         why = "the objective is sampled" if stochastic else f"{num_starts} starts are drawn"
         raise ValueError(f"fit: `key` is needed, since {why}: give key=jax.random.key(seed).")
     dynamic, static = split((objective, family, None if num_starts else starts, jitter))
-    options = Options(static, optim, num_starts, num_steps, record)
+    plain = known and num_starts == 1 and optim is None and num_steps is None
+    closed_form = plain and not record and session is None
+    options = Options(static, optim, num_starts, num_steps, record, closed_form)
     if session is None:
         found, seconds = timed(run, options, dynamic, key, tolerance)
         found, stopped = dataclasses.replace(found, seconds=seconds), False

@@ -94,10 +94,12 @@ class AbstractObjective(eqx.Module):
         """Whether it needs no key."""
         return self.estimator is None or self.estimator.deterministic
 
-    def quantity(self, family: AbstractOperand) -> str:
-        """In words, what `Fit.value` is, how it was computed, and what was descended on."""
+    def quantity(self, family: AbstractOperand, closed_form: bool = False) -> str:
+        """In words, what `Fit.value` is, how it was computed, and what was descended on, if so."""
         plan = self.plan(family)
         value = f"{self.words(plan.judge)} by {type(plan.judged_by).__name__}"
+        if closed_form:
+            return f"{value}; in closed form: the target's moments"
         if (plan.descend, plan.by.refined()) == (plan.judge, plan.judged_by):
             return value
         return f"{value}; descended on {type(plan.descend).__name__} by {type(plan.by).__name__}"

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._estimator.exact import Enumerate, Exact
 from .._estimator.gradients import StickTheLanding
 from .._estimator.monte_carlo import FixedDraws, MonteCarlo
+from .closed_form import closed_form
 from .constraint import unconstrain
 from .diagnostics import Margins, certify, cluster
 from .implicit import follow, hold
@@ -44,6 +45,7 @@ class Options(NamedTuple):
     num_starts: int | None
     num_steps: int | None
     record: bool
+    closed_form: bool = False  # whether to begin at the optimum, where it is known
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="finish")
@@ -66,7 +68,10 @@ def run(
     objective, family, stack, jitter = join(dynamic, options.static)
     known = isinstance(objective, AbstractObjective)
     plan = objective.plan(family) if known else None
-    free, rebuild = unconstrain(family)
+    optimum = None
+    if options.closed_form and isinstance(objective, AbstractObjective) and plan is not None:
+        optimum = closed_form(objective, family, plan)
+    free, rebuild = unconstrain(family if optimum is None else optimum)
     leaves = jax.tree.leaves(free)
     if not leaves:
         raise ValueError(f"fit: {type(family).__name__} has no free parameters.")
@@ -190,14 +195,15 @@ def run(
         return member(*shared[1:3], scaled), judge(shared, scaled, key)
 
     best, is_optimum = jax.tree.map(lambda x: x[0], (descent.free, certificate.is_optimum))
-    _, rebuild = unconstrain(hold(join(live, options.static)[1]))
+    if optimum is None:
+        _, rebuild = unconstrain(hold(join(live, options.static)[1]))
     moving = follow(value, report, not stochastic and _has_true_gradient(by))
     first = jax.tree.map(lambda x: x[0], (optima, certificate.value))
     distribution, best_value = moving((live, rebuild, *shared[2:]), best, key, is_optimum, first)
     return Fit(
         distribution=distribution,
         value=best_value,
-        quantity=objective.quantity(family) if known else "the objective",
+        quantity=objective.quantity(family, optimum is not None) if known else "the objective",
         optima=optima,
         values=certificate.value,
         cluster=number,

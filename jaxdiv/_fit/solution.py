@@ -68,7 +68,7 @@ class Fit(eqx.Module, Generic[Family]):
     Attributes:
         distribution: the best member of the family.
         value: its value, evaluated independently of the objective that was minimised.
-        quantity: what the value is, in words.
+        quantity: what the value is, in words, and whether the optimum is one in closed form.
         optima: the member at which each start ended, stacked.
         values: their independent values.
         cluster: the number of the optimum that the start found (0 is the best), -1 for none.
