@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.stats
 
 import jaxdiv as jd
 from jaxdiv._estimator.quasi import normal_draws
 from jaxdiv._fit.adaptive import adapt, beside
 from jaxdiv._fit.draws import residuals
-from jaxdiv._fit.steps import is_settled, move, settle
+from jaxdiv._fit.modes import Start, _directions, cover
+from jaxdiv._fit.steps import is_settled, move, polish, settle
 
 
 def assessed(found: jd.Fit) -> jd.Assessment:
@@ -153,3 +155,107 @@ def test_errors_say_what_to_do(posterior):
     with pytest.raises(TypeError, match="NaturalGradient"):
         optim = jd.NaturalGradient()
         jd.fit(jd.reverse_kl(posterior), jd.LowRank(1), optim, key=jr.key(0))
+
+
+# The parts of a fit
+
+
+@pytest.mark.parametrize("num, dim", [(0, 3), (1, 1), (2, 5), (5, 2), (7, 3)])
+def test_other_starts_lie_at_right_angles(num, dim):
+    found = np.asarray(_directions(num, dim, jr.key(0), jnp.float64))
+    assert found.shape == (num, dim)
+    for first in range(0, num, dim):
+        some = found[first : first + dim]
+        np.testing.assert_allclose(some @ some.T, np.eye(len(some)), atol=1e-14)
+
+
+RNG = np.random.default_rng(0)
+ENDS = Start(
+    loc=jnp.array(RNG.normal(size=(4, 3))),
+    scale=jnp.array(RNG.normal(size=(4, 3, 3))),
+    value=jnp.array([1.0, 0.5, 2.0, 0.0]),
+    end=jnp.array(RNG.normal(size=(4, 3))),
+    num_evaluations=jnp.arange(4, dtype=jnp.int32),
+)
+
+
+def test_one_gaussian_covers_all_modes():
+    """It has the moments of their mixture, by masses e^-value, and takes the last free place."""
+    for repeated, place in ([0, 1, 0, 1], 3), ([0, 0, 1, 0], 2), ([1, 1, 0, 0], 1):
+        starts, now = cover(ENDS, jnp.array(repeated, bool))
+        kept = [i for i in range(4) if i != place]
+        there = [i for i in range(4) if not repeated[i]]
+        masses = np.exp(-np.asarray(ENDS.value)[there])
+        masses /= masses.sum()
+        locs, scales = np.asarray(ENDS.loc)[there], np.asarray(ENDS.scale)[there]
+        mean = masses @ locs
+        covariance = sum(
+            m * (a @ a.T + np.outer(x - mean, x - mean))
+            for m, x, a in zip(masses, locs, scales, strict=True)
+        )
+        np.testing.assert_allclose(starts.loc[place], mean, rtol=1e-13, atol=1e-15)
+        tril = np.asarray(starts.scale[place])
+        np.testing.assert_allclose(tril @ tril.T, covariance, rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(now, [bool(repeated[i]) and i != place for i in range(4)])
+        for name in ("loc", "scale"):
+            before, after = np.asarray(getattr(ENDS, name)), np.asarray(getattr(starts, name))
+            np.testing.assert_array_equal(after[kept], before[kept])
+
+
+@pytest.mark.parametrize("repeated", [[0, 0, 0, 0], [0, 1, 1, 1], [1, 1, 1, 1]])
+def test_there_may_be_no_place_or_nothing_to_cover(repeated):
+    starts, now = cover(ENDS, jnp.array(repeated, bool))
+    np.testing.assert_array_equal(now, np.array(repeated, bool))
+    jax.tree.map(np.testing.assert_array_equal, starts, ENDS)
+
+
+def test_a_slope_without_end_drifts_and_a_gaussian_does_not():
+    @jax.jit
+    def drifts(slope):
+        def log_density(x):
+            return -0.5 * (x[0] - 2) ** 2 - 0.5 * (1 - slope) * x[1] ** 2 + slope * x[1]
+
+        z = normal_draws(64, 2, jr.key(0))
+        state = settle(log_density, jnp.zeros(2), jnp.eye(2), z, False, 3)
+        settings = {"diagonal": False, "num_draws": 64, "tolerance": None, "num_judged": 512}
+        return polish(log_density, state, jr.key(1), max_evaluations=2000, **settings).drifts
+
+    assert drifts(1.0) and not drifts(0.0)
+
+
+def test_an_algorithm_takes_the_tolerance_and_quantiles_are_those_of_the_draws():
+    """A standard normal coordinate beside one of Gumbel, the first shifted in a second fit."""
+
+    def log_density(x, loc):
+        return -0.5 * (x[0] - loc) ** 2 - x[1] - jnp.exp(-x[1])
+
+    @jax.jit
+    @jax.vmap
+    def fitted(loc, key):
+        target = jd.LogDensity(log_density, (loc,), event_shape=(2,))
+        optim = jd.NaturalGradient(max_evaluations=40_000)
+        return jd.fit(jd.reverse_kl(target), optim=optim, starts=1, key=key, tolerance=1e-4)
+
+    found = fitted(jnp.array([0.0, 3.0]), jr.split(jr.key(0), 2))
+    assert found.values.shape == (2, 1) and np.all(found.certificate.is_optimum)
+    assert np.all(found.certificate.decrement <= 1e-4)  # without it, 8e-4 are left
+
+    levels = np.array([0.05, 0.5, 0.95])
+    normal, gumbel = scipy.stats.norm.ppf(levels), scipy.stats.gumbel_r.ppf(levels)
+    exact = np.stack([np.stack([normal + loc, gumbel], 1) for loc in (0, 3)])
+    a = assessed(found)
+    got, error = np.asarray(a.weighted.quantiles), np.asarray(a.weighted.quantiles_error)
+    assert got.shape == (2, 3, 2) and np.all(error < 0.15)
+    assert np.all(abs(got - exact) < 4 * error)
+    own, error = np.asarray(a.fitted.quantiles), np.asarray(a.fitted.quantiles_error)
+    assert np.all(abs(own - exact)[..., 0] < 4 * error[..., 0])
+    for i in range(2):
+        draws, weights = np.asarray(a.draws[i]), np.asarray(a.weights[i])
+        for x, row in zip(draws.T, got[i].T, strict=True):
+            low, high = (
+                np.quantile(x, levels + off, weights=weights, method="inverted_cdf")
+                for off in (-weights.max(), weights.max())
+            )
+            assert np.all((low <= row) & (row <= high))
+        equal = np.quantile(a.fitted.draws[i], levels, axis=0, method="hazen")
+        np.testing.assert_allclose(own[i], equal, rtol=1e-11, atol=1e-13)
