@@ -83,6 +83,7 @@ from ._fit.families import MixtureOf as MixtureOf
 from ._fit.fisher import FisherDivergence as FisherDivergence
 from ._fit.fit import fit as fit
 from ._fit.importance_bound import ImportanceWeightedBound as ImportanceWeightedBound
+from ._fit.laplace_approximation import LaplaceApproximation as LaplaceApproximation
 from ._fit.linear_response import LinearResponse as LinearResponse
 from ._fit.linear_response import linear_response as linear_response
 from ._fit.moment_matching import MomentMatching as MomentMatching
@@ -97,6 +98,7 @@ from ._fit.session import Session as Session
 from ._fit.solution import RESULTS as RESULTS
 from ._fit.solution import Fit as Fit
 from ._fit.starts import Jitter as Jitter
+from ._fit.stochastic_gradient import StochasticGradient as StochasticGradient
 from ._fit.template import FullRank as FullRank
 from ._fit.template import MeanField as MeanField
 from ._functional.base import AbstractDecomposable as AbstractDecomposable

@@ -138,6 +138,9 @@ class Distrax(AbstractLibrary):
         whole = type(obj).__name__ == "Quantized"
         return whole or jnp.issubdtype(obj.dtype, jnp.integer)
 
+    def is_free(self, obj):
+        return False
+
     def is_reparameterized(self, obj):
         # Distrax does not say: an image of draws that can be differentiated can be, too.
         return type(obj).__name__ == "Transformed" and adopt(obj.distribution).reparameterized

@@ -98,6 +98,9 @@ class Distreqx(AbstractLibrary):
     def is_integer(self, obj):
         return jnp.issubdtype(obj.dtype, jnp.integer)
 
+    def is_free(self, obj):
+        return False
+
     def is_reparameterized(self, obj):
         # Distreqx does not say: an image of draws that can be differentiated can be, too.
         return type(obj).__name__ == "Transformed" and adopt(obj.distribution).reparameterized

@@ -104,6 +104,9 @@ class FlowJAX(AbstractLibrary):
     def is_integer(self, obj):
         return False
 
+    def is_free(self, obj):
+        return True  # constraints are bijections of them
+
     def is_reparameterized(self, obj):
         return _is_differentiable(obj)
 

@@ -176,6 +176,9 @@ class NumPyro(AbstractLibrary):
     def is_integer(self, obj):
         return obj.support is not None and obj.is_discrete
 
+    def is_free(self, obj):
+        return False
+
     def is_reparameterized(self, obj):
         return obj.has_rsample
 

@@ -145,6 +145,9 @@ class SciPy(AbstractLibrary):
     def is_integer(self, obj):
         return type(obj).__name__ == "rv_discrete_frozen"
 
+    def is_free(self, obj):
+        return False
+
     def is_reparameterized(self, obj):
         return True  # in no parameter
 

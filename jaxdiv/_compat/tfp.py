@@ -249,6 +249,9 @@ class TFP(AbstractLibrary):
     def is_integer(self, obj):
         return obj.experimental_default_event_space_bijector() is None
 
+    def is_free(self, obj):
+        return False
+
     def is_reparameterized(self, obj):
         return "FULLY" in repr(obj.reparameterization_type)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from .._operand.posterior import Posterior
 from .adaptive import Weighted
 from .draws import LogDensityFn
 from .template import AbstractTemplate
@@ -23,6 +24,7 @@ class Problem(NamedTuple):
     first: Float[Array, " D"]
     others: Float[Array, "S D"] | int
     target: Any  # what the log-density is of, for an algorithm that knows its factors
+    posterior: Posterior | None  # and that is of, for one that takes its data in batches
 
 
 class Ends(NamedTuple):

@@ -1,6 +1,7 @@
 """The compiled program of a fit by an algorithm: its ends, judged on common draws, and assessed."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,13 +10,13 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from .._estimator.draws import Antithetic, IndependentDraws
 from .._estimator.monte_carlo import FixedDraws
+from .._estimator.pareto import pareto_smooth
 from .._estimator.quasi import normal_draws
 from .._operand.constrained import Constrained
 from .._operand.posterior import Posterior
 from .adaptive import Weighted, beside, refine
-from .affine import affine_of
+from .affine import affine_of, reverse_kl_on
 from .algorithm import AbstractAlgorithm, Ends, Problem
 from .assess import assess, is_precise, summary_of
 from .constraint import unconstrain
@@ -61,7 +62,7 @@ def run(options: Options, dynamic: PyTree, key: Key[Array, ""]) -> Fit:
         return target.log_prob(x)
 
     others = _others(target, first, jitter, options.num_starts, key_starts)
-    problem = Problem(log_density, template, first, others, target)
+    problem = Problem(log_density, template, first, others, target, posterior)
     ends = algorithm.solve(problem, key_solve, NUM_JUDGED)
     z = normal_draws(NUM_JUDGED, first.size, key_judge)
 
@@ -145,15 +146,17 @@ def _moving(
     forward, static = options.algorithm.forward, options.static
     free, rebuild = unconstrain(base)
     size = sum(leaf.size for leaf in jax.tree.leaves(free))
-    paired = IndependentDraws() if affine_of(base) is None else Antithetic()
-    draws = FixedDraws(max(_LEAST_FOLLOWED, _FOLLOWED * size), draws=paired, tail=False)
+    num_draws = max(_LEAST_FOLLOWED, _FOLLOWED * size)
 
     def value(inputs: tuple, free: PyTree, key: None) -> Array:
         live, rebuild, held = inputs
         target = _density(join(live, static)[0])
         if held is not None:
             return held.forward_kl(target, rebuild(free))
-        return reverse_kl(target, draws)(rebuild(free), key)
+        member = rebuild(free)
+        if affine_of(member) is None:
+            return reverse_kl(target, FixedDraws(num_draws, tail=False))(member, key)
+        return reverse_kl_on(normal_draws(num_draws, member.mean.size, jr.key(0)), member, target)
 
     def report(inputs: tuple, free: PyTree, key: None) -> tuple[Any, Array]:
         live, rebuild, _ = inputs
@@ -223,7 +226,34 @@ def _weighted(
         return is_precise(summary_of(jax.vmap(constrain)(x), weights), _PRECISE, _PRECISE)
 
     args = NUM_ROUNDS, (draws, log_p), counted, precise, _MOST_TURNS
-    return refine(log_density, beside(loc, tril, shares), key, *args)
+    found, turns = refine(log_density, beside(loc, tril, shares), key, *args)
+    if counted:
+        return found, turns
+    own = _own(log_density, jax.tree.map(lambda x: x[0], ends.members), len(found.weights), key)
+    better = jnp.sum(own.weights**2) < jnp.sum(found.weights**2)
+    return jax.tree.map(lambda a, b: jnp.where(better, a, b), own, found), turns + 1
+
+
+def _own(log_density: LogDensityFn, member: Any, size: int, key: Key[Array, ""]) -> Weighted:
+    """By draws of what is no Gaussian, filled up with draws that weigh nothing."""
+    n = NUM_ROUNDS * NUM_JUDGED
+    x = member.sample(jr.fold_in(key, _MOST_TURNS), (n,))
+    log_p = jax.vmap(log_density)(x)
+    ratios = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p - member.log_prob(x))
+    log_weights, pareto_k = pareto_smooth(ratios)
+    mean = jax.nn.logsumexp(ratios) - math.log(n)
+    spread = jnp.std(jnp.exp(ratios - mean)) / math.sqrt(n)
+    rest = size - n
+    return Weighted(
+        jnp.pad(x, ((0, rest), (0, 0))),
+        jnp.pad(log_p, (0, rest)),
+        jnp.pad(jnp.exp(log_weights), (0, rest)),
+        pareto_k,
+        mean,
+        spread,
+        jnp.array(n, jnp.int32),
+        jnp.sum(jnp.isnan(log_p), dtype=jnp.int32),
+    )
 
 
 def _explain(

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from .._functional.kl import KL
 from .._operand.base import AbstractDistribution
+from .._operand.foreign import Foreign
 from .._operand.independent import Independent
 from .._operand.multivariate_normal import MultivariateNormal
 from .._operand.normal import Normal
@@ -16,7 +17,8 @@ from .moment_matching import MomentMatching
 from .natural_gradient import NaturalGradient
 from .objective import Forward, Reverse
 from .sample_average import SampleAverage
-from .template import AbstractTemplate, FullRank, MeanField
+from .stochastic_gradient import StochasticGradient
+from .template import AbstractTemplate, FullRank, Given, MeanField
 
 NUM_STARTS = 4
 
@@ -26,6 +28,8 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
     if isinstance(optim, AbstractAlgorithm):
         _check_direction(objective, optim)
         return optim
+    if _is_plain_reverse(objective) and isinstance(family, Foreign) and family.is_free:
+        return StochasticGradient(optim)
     if optim is not None or not isinstance(objective, Forward | Reverse):
         return None
     if not isinstance(objective.functional, KL) or objective.estimator is not None:
@@ -40,6 +44,14 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
         return MomentMatching()
     gaussian = kind_of(family) if family is not None else FullRank()
     return NaturalGradient() if isinstance(gaussian, FullRank | MeanField) else SampleAverage()
+
+
+def _is_plain_reverse(objective: Any) -> bool:
+    return (
+        isinstance(objective, Reverse)
+        and isinstance(objective.functional, KL)
+        and objective.estimator is None
+    )
 
 
 def _check_direction(objective: Any, algorithm: AbstractAlgorithm) -> None:
@@ -67,9 +79,11 @@ def kind_of(family: Any) -> AbstractTemplate | None:
     return None
 
 
-def template_of(family: Any, dim: int) -> tuple[AbstractTemplate, Float[Array, " D"]]:
-    """The kind of family, and the point to start from."""
+def template_of(family: Any, dim: int, given: bool) -> tuple[AbstractTemplate, Float[Array, " D"]]:
+    """The kind of family, or any member where one may be `given`, and the point to start from."""
     kind = FullRank() if family is None else kind_of(family)
+    if kind is None and given and isinstance(family, AbstractDistribution):
+        kind = Given(family)
     if kind is None:
         raise TypeError(
             f"fit: an algorithm fits Gaussians, got {type(family).__name__}: give FullRank(), "
@@ -82,7 +96,7 @@ def template_of(family: Any, dim: int) -> tuple[AbstractTemplate, Float[Array, "
             f"fit: the target has {dim} free coordinates, and the family batch shape "
             f"{family.batch_shape} and event shape {family.event_shape}."
         )
-    return kind, family.mean
+    return kind, jnp.zeros(dim) if isinstance(kind, Given) else family.mean
 
 
 def dim_of(target: Any) -> int:

@@ -29,6 +29,7 @@ from .program import Objective, Options, run, split
 from .session import Session, run_in
 from .solution import RESULTS, Fit
 from .starts import Jitter
+from .stochastic_gradient import StochasticGradient
 
 Family = TypeVar("Family")
 
@@ -98,7 +99,7 @@ def fit(
         ValueError: where `optim` or `key` is needed, or for a batched family (`vmap` the fit).
         RuntimeError: if no start ends at an optimum.
         NotImplementedError: if differentiated and the objective is sampled anew at each step, or
-            an algorithm fitted it.
+            an algorithm fitted it that ends at no optimum of KL (`is_exact`).
 
     Example:
         >>> import jax, jax.numpy as jnp, jaxdiv as jd
@@ -111,6 +112,8 @@ def fit(
         KL 1.2038 at 2.000
     """
     known = isinstance(objective, AbstractObjective)
+    if known:
+        family = _as_family(family, known)
     algorithm = choose(objective, family, optim)
     if algorithm is not None:
         name = type(algorithm).__name__
@@ -145,7 +148,7 @@ def fit(
             "that of their mean, which the default optimiser needs: give optim=optax.adam(...), "
             "or Pathwise()."
         )
-    family = as_parameters(_as_family(family, known))
+    family = as_parameters(family if known else _as_family(family, known))
     num_starts = _count(starts)
     if num_starts is None:
         starts = _stack(as_parameters(_as_family(starts, known)), family)
@@ -199,7 +202,8 @@ def _fit_by(
     if num_starts is None:
         raise ValueError("fit: an algorithm draws its own starts: give their number.")
     target = objective.target
-    template, first = template_of(family, dim_of(target))
+    given = isinstance(algorithm, StochasticGradient)
+    template, first = template_of(family, dim_of(target), given)
     dynamic, static = split((target, template, first, jitter))
     options = AlgorithmOptions(static, algorithm, num_starts)
     found, seconds = timed(run_algorithm, options, dynamic, key)
@@ -211,7 +215,7 @@ def _as_family(family: Any, known: bool) -> Any:
     if isinstance(family, eqx.Module | dict) and not known:
         return family  # the function may want it as it is
     family = converted(family)
-    if isinstance(family, Foreign):
+    if isinstance(family, Foreign) and not family.is_free:
         raise TypeError(
             f"fit: {family.name} is of no family here, so that nothing is known of the values that "
             "its parameters may take: the verbs are differentiable in them, for a loop of your own."

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from .._estimator.quasi import normal_draws
 from .._operand.constrained import Constrained
 from .._operand.posterior import Posterior
-from .affine import affine_of
+from .affine import affine_of, reverse_kl_on
 from .constraint import unconstrain
 from .newton import second_order
 
@@ -67,11 +67,7 @@ def linear_response(
     z = normal_draws(num_draws + num_draws % 2, dim, key)
 
     def objective(flat: Array) -> Array:
-        member = affine_of(rebuild(unravel(flat)))
-        assert member is not None
-        loc, scale = member
-        entropy = jnp.sum(jnp.log(jnp.diagonal(scale)))
-        return -jnp.mean(density.log_prob(loc + z @ scale.T)) - entropy
+        return reverse_kl_on(z, rebuild(unravel(flat)), density)
 
     _, _, hessian = second_order(objective, flat)
     # Which of the flat coordinates are those of the location.

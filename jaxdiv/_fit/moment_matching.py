@@ -1,4 +1,4 @@
-"""Forward KL of a Gaussian to a log-density: its moments, by adaptive importance sampling."""
+"""Forward KL to a log-density: its moments, by adaptive importance sampling."""
 
 from typing import ClassVar
 
@@ -6,21 +6,28 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._estimator.quasi import normal_draws
+from .._operand.base import AbstractDistribution
 from .._operand.independent import Independent
 from .._operand.multivariate_normal import MultivariateNormal
 from .._operand.normal import Normal
-from .adaptive import adapt, beside
+from .adaptive import Weighted, adapt, beside
 from .algorithm import AbstractAlgorithm, Ends
+from .constraint import unconstrain
+from .families import MixtureOf
 from .modes import Start, is_repeated, laplace_starts
 from .natural_gradient import meets_another
+from .sample_average import descend, together
 from .skip import map_unless
 from .steps import Settled, lower, settle
-from .template import FullRank, MeanField
+from .template import AbstractTemplate, FullRank, MeanField
 
 _NUM_ROUNDS = 4
 _LEAST_DRAWS = 64
+_NUM_STEPS = 200  # of L-BFGS
+_SMALL = 1e-6  # nats that its next step may promise
 
 
 class MomentMatching(AbstractAlgorithm):
@@ -38,7 +45,9 @@ class MomentMatching(AbstractAlgorithm):
             the value and 5e-4, together.
         max_evaluations: not used: the number of draws is fixed.
 
-    For `FullRank()` and `MeanField()`.
+    Of another template than `FullRank()` and `MeanField()` it is the member under which the
+    weighted draws are the most likely, by `optax.lbfgs` from their moments, or, for a `MixtureOf`,
+    from the modes.
 
     References:
         Cornuet et al. 2012; Cappe et al. 2008; Vehtari et al. 2024; Owen & Zhou 2000.
@@ -62,11 +71,6 @@ class MomentMatching(AbstractAlgorithm):
 
     def solve(self, problem, key, num_judged):
         del num_judged
-        if not isinstance(problem.template, FullRank | MeanField):
-            raise TypeError(
-                f"MomentMatching fits FullRank() and MeanField(), not {problem.template}: for "
-                "another family draw `weighted` and fit to samples(x, log_weights=...)."
-            )
         log_density, dim = problem.log_density, problem.first.size
         key_walk, key_fixed, key_draws = jr.split(key, 3)
         starts = laplace_starts(log_density, problem.first, problem.others, key_walk)
@@ -99,12 +103,18 @@ class MomentMatching(AbstractAlgorithm):
         mean = found.weights @ found.draws
         deviations = found.draws - mean
         covariance = (found.weights[:, None] * deviations).T @ deviations
+        at_rest = found.reliable
         if isinstance(problem.template, MeanField):
             member = Independent(Normal(mean, jnp.sqrt(jnp.diagonal(covariance))), 1)
-            size = 2 * dim
-        else:
+        elif isinstance(problem.template, FullRank):
             member = MultivariateNormal(mean, jnp.linalg.cholesky(covariance))
-            size = 0.5 * dim * (dim + 3)
+        else:
+            modes = starts._replace(loc=loc, scale=tril)
+            factor = jnp.linalg.cholesky(covariance)
+            member, stopped = _most_likely(problem.template, mean, factor, modes, repeated, found)
+            at_rest &= stopped
+        free, _ = unconstrain(member)
+        size = sum(leaf.size for leaf in jax.tree.leaves(free))
         effective = 1 / jnp.sum(found.weights**2)
         spent = jnp.sum(starts.num_evaluations + settled.num_evaluations, dtype=jnp.int32)
         one = jax.tree.map(lambda x: x[None], member)
@@ -113,7 +123,7 @@ class MomentMatching(AbstractAlgorithm):
             gap=(0.5 * size / effective)[None],
             step=jnp.zeros(1, mean.dtype),
             curvature=jnp.ones(1, mean.dtype),
-            settled=found.reliable[None],
+            settled=at_rest[None],
             repeated=jnp.zeros(1, bool),
             num_steps=jnp.full(1, _NUM_ROUNDS, jnp.int32),
             num_evaluations=(spent + found.num_draws)[None],
@@ -121,3 +131,34 @@ class MomentMatching(AbstractAlgorithm):
             losses=settled.losses[:1],
             weighted=found,
         )
+
+
+def _most_likely(
+    template: AbstractTemplate,
+    loc: Float[Array, " D"],
+    tril: Float[Array, "D D"],
+    modes: Start,
+    repeated: Bool[Array, " S"],
+    found: Weighted,
+) -> tuple[AbstractDistribution, Bool[Array, ""]]:
+    """The member that maximises the weighted mean of its log-density, and whether it came to rest.
+
+    A draw that weighs nothing is put where the mean is, lest it be infinitely unlikely.
+    """
+    if isinstance(template, MixtureOf):
+        start = together(modes, repeated, template.num_components)
+        first = template.member(start.loc[0], start.scale[0])
+    else:
+        first = template.member(loc, tril)
+    weights = found.weights
+    draws = jnp.where((weights > 0)[:, None], found.draws, loc)
+    free, rebuild = unconstrain(first)
+
+    def value(free: PyTree, key: Key[Array, ""] | None) -> Float[Array, ""]:
+        del key
+        return -weights @ rebuild(free).log_prob(draws)
+
+    small = jnp.asarray(_SMALL, weights.dtype)
+    carry = descend(value, jax.tree.map(lambda u: u[None], free), _NUM_STEPS, small)
+    end = jax.tree.map(lambda u: u[0], carry.lanes.free)
+    return rebuild(end), ~carry.lanes.active[0] & carry.lanes.finite[0]

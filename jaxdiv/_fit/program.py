@@ -277,19 +277,3 @@ def split(tree: PyTree) -> tuple[PyTree, tuple]:
 def join(dynamic: PyTree, static: tuple) -> PyTree:
     leaves, treedef = static
     return eqx.combine(dynamic, jtu.tree_unflatten(treedef, leaves))
-
-
-@jax.custom_jvp
-def opaque(inputs: PyTree) -> PyTree:
-    """The inputs, not to be differentiated."""
-    return inputs
-
-
-@opaque.defjvp
-def _(primals, tangents):
-    raise NotImplementedError(
-        "The derivative of `fit` is not available. It is not that of the iterations but, by the "
-        "implicit function theorem, -H^-1 d(gradient)/d(input) at the optimum, with H the Hessian "
-        "of the objective in free coordinates (`unconstrain`): apply this rule to the fitted "
-        "member, or stop the gradient with jax.lax.stop_gradient."
-    )

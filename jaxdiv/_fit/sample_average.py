@@ -13,7 +13,7 @@ from .._estimator.monte_carlo import FixedDraws
 from .algorithm import AbstractAlgorithm, Ends
 from .constraint import unconstrain
 from .families import MixtureOf
-from .loop import advance, begin
+from .loop import Carry, ValueFn, advance, begin
 from .modes import Start, is_repeated, laplace_starts
 from .objective import reverse_kl
 from .steps import lower
@@ -66,7 +66,7 @@ class SampleAverage(AbstractAlgorithm):
         repeated = is_repeated(starts)
         spent = starts.num_evaluations
         if isinstance(problem.template, MixtureOf):
-            starts = _together(starts, repeated, problem.template.num_components)
+            starts = together(starts, repeated, problem.template.num_components)
             spent, repeated = jnp.sum(spent, dtype=jnp.int32)[None], jnp.zeros(1, bool)
         trils = jnp.vectorize(lower, signature="(d,d)->(d,d)")(starts.scale)
         members = jax.vmap(problem.template.member)(starts.loc, trils)
@@ -78,21 +78,15 @@ class SampleAverage(AbstractAlgorithm):
         def value(free: Any, key: Key[Array, ""] | None) -> Float[Array, ""]:
             return objective(rebuild(free), key)
 
-        dtype = problem.first.dtype
-        noise = jnp.asarray(0.5 * size / num_draws, dtype)
+        noise = jnp.asarray(0.5 * size / num_draws, problem.first.dtype)
         frees = jax.vmap(lambda member: unconstrain(member)[0])(members)
-        carry = begin(
-            value, _LBFGS, frees, None, num_steps=self.num_steps, dtype=dtype, record=False
-        )
-        first, last = jnp.array(0), jnp.array(self.num_steps)
-        small = 1e-2 * noise
-        carry = advance(value, _LBFGS, carry, None, first, last, tolerance=small, longest=None)
+        carry = descend(value, frees, self.num_steps, 1e-2 * noise)
         lanes, num = carry.lanes, len(repeated)
         return Ends(
             jax.vmap(rebuild)(lanes.free),
-            gap=jnp.full(num, noise, dtype),
-            step=jnp.zeros(num, dtype),
-            curvature=jnp.full(num, jnp.nan, dtype),
+            gap=jnp.full(num, noise, noise.dtype),
+            step=jnp.zeros(num, noise.dtype),
+            curvature=jnp.full(num, jnp.nan, noise.dtype),
             settled=~lanes.active & lanes.finite & ~repeated,
             repeated=repeated,
             num_steps=lanes.num_steps,
@@ -102,7 +96,15 @@ class SampleAverage(AbstractAlgorithm):
         )
 
 
-def _together(starts: Start, repeated: Bool[Array, " S"], num: int) -> Start:
+def descend(value: ValueFn, frees: Any, num_steps: int, tolerance: Float[Array, ""]) -> Carry:
+    """By L-BFGS, from all members of a stack of free coordinates."""
+    dtype = tolerance.dtype
+    carry = begin(value, _LBFGS, frees, None, num_steps=num_steps, dtype=dtype, record=False)
+    first, last = jnp.array(0), jnp.array(num_steps)
+    return advance(value, _LBFGS, carry, None, first, last, tolerance=tolerance, longest=None)
+
+
+def together(starts: Start, repeated: Bool[Array, " S"], num: int) -> Start:
     """One start for a mixture: the first `num` modes, and again from the first where they end."""
     order = jnp.argsort(repeated, stable=True)
     found = jnp.maximum(jnp.sum(~repeated), 1)

@@ -48,3 +48,13 @@ class MeanField(AbstractTemplate):
         # Of each coordinate given the others: what reverse KL keeps of a Gaussian.
         inverse = jnp.linalg.inv(scale_tril)
         return Independent(Normal(loc, 1 / jnp.sqrt(jnp.sum(inverse**2, 0))), 1)
+
+
+class Given(AbstractTemplate):
+    """A member, whatever the target."""
+
+    distribution: AbstractDistribution
+
+    def member(self, loc, scale_tril):
+        del loc, scale_tril
+        return self.distribution

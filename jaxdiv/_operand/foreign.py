@@ -43,6 +43,10 @@ class AbstractLibrary(eqx.Module):
         """Whether the outcomes are integers."""
 
     @abc.abstractmethod
+    def is_free(self, obj: Any) -> bool:
+        """Whether its arrays of floats are parameters that may take any value."""
+
+    @abc.abstractmethod
     def is_reparameterized(self, obj: Any) -> bool:
         """Whether draws are known to be differentiable in every parameter."""
 
@@ -51,18 +55,24 @@ class Foreign(AbstractDistribution):
     """A distribution of another library that is of no family here. Made by `as_distribution`.
 
     The density is the library's, so nothing is known of where it varies, nor of how far exactly its
-    support reaches.
+    support reaches. It can be fitted where its parameters may take any value (`is_free`).
     """
 
     library: AbstractLibrary
     rest: tuple[Any, ...] = eqx.field(static=True)
     structure: Any = eqx.field(static=True)
     arrays: list[Any] = field(constraint="fixed")
+    free: list[Any] = field(constraint="real")
     normalized: ClassVar[bool] = True
 
     def __init__(self, obj: Any, library: AbstractLibrary):
         leaves, self.structure = jax.tree.flatten(obj)
-        self.arrays = [x if _is_traced(x) else None for x in leaves]
+        is_free = library.is_free(obj)
+        self.free = [x if is_free and eqx.is_inexact_array(x) else None for x in leaves]
+        self.arrays = [
+            x if _is_traced(x) and u is None else None
+            for x, u in zip(leaves, self.free, strict=True)
+        ]
         self.rest = tuple(None if _is_traced(x) else x for x in leaves)
         self.library = library
         library.shapes(obj)  # says what cannot be used
@@ -70,8 +80,14 @@ class Foreign(AbstractDistribution):
     @property
     def obj(self) -> Any:
         """The library's object."""
-        leaves = [b if a is None else a for a, b in zip(self.arrays, self.rest, strict=True)]
+        parts = zip(self.free, self.arrays, self.rest, strict=True)
+        leaves = [c if a is None and b is None else b if a is None else a for a, b, c in parts]
         return jax.tree.unflatten(self.structure, leaves)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has parameters that may take any value."""
+        return any(u is not None for u in self.free)
 
     @property
     def name(self) -> str:
