@@ -131,20 +131,24 @@ def derivatives(f, second):
 
 
 @contextmanager
-def as_on_accelerators():
-    """What is chosen for accelerators runs on this platform as well."""
+def as_on(accelerator):
+    """What is chosen for a "tpu" or a "gpu" runs on this platform as well."""
+
+    def on(cpu, default, *args, gpu=None):
+        return (gpu or default if accelerator == "gpu" else default)(*args)
+
     modules = [entropy, jensen_shannon, one_pass, pairs, rows, reduction]
     with pytest.MonkeyPatch.context() as patch:
         for module in modules:
-            patch.setattr(module, "on", lambda cpu, accelerator, *args: accelerator(*args))
+            patch.setattr(module, "on", on)
         yield
 
 
 @cache
-def measured(dtype, size, accelerated=False):
+def measured(dtype, size, accelerator=None):
     """Errors in ulp: {quantity: [(error, case)]}; and what must hold of every result."""
-    if accelerated:
-        with as_on_accelerators():
+    if accelerator:
+        with as_on(accelerator):
             return measured.__wrapped__(dtype, size)
     repeats, second = SIZES[dtype, size]
     rng = np.random.default_rng(0)
@@ -226,16 +230,32 @@ def test_accuracy(dtype, size, what):
         assert (attained <= budget).all(), (order, attained, max(errors))
 
 
+@pytest.mark.parametrize("accelerator", ["tpu", "gpu"])
 @pytest.mark.parametrize("what", QUANTITIES)
-def test_accuracy_of_what_accelerators_run(what):
-    found = measured("float32", 10, accelerated=True)
+def test_accuracy_of_what_accelerators_run(what, accelerator):
+    found = measured("float32", 10, accelerator)
     for order, budget in BUDGET.items():
         errors = found[what, order]
         attained = np.quantile([error for error, _ in errors], [0.5, 0.99, 1.0])
         assert (attained <= budget).all(), (order, attained, max(errors))
 
 
-def test_one_pass_on_accelerators():
+def test_slope_in_b_alone_on_gpus():
+    names, a, b = rounded("float32", 10, 3)
+    with as_on("gpu"):
+        results = jax.jit(jax.vmap(jax.value_and_grad(kl_logits, 1)))(a, b)
+    errors = {"value": [], "gradient": []}
+    for i, (value, slope) in enumerate(zip(*map(np.asarray, results), strict=True)):
+        want = oracle.Pair(a[i], b[i])
+        errors["value"].append(oracle.value_error(value, want.value, np.float32, 10))
+        errors["gradient"].append(oracle.norm_error(slope, want.gradient[1], np.float32))
+    for order, found in errors.items():
+        attained = np.quantile(found, [0.5, 0.99, 1.0])
+        assert (attained <= BUDGET[order]).all(), (order, attained, names[np.argmax(found)])
+
+
+@pytest.mark.parametrize("accelerator", ["tpu", "gpu"])
+def test_one_pass_on_accelerators(accelerator):
     """Its value has the digits of a difference of numbers of order one, its gradient all."""
     names, a, b = rounded("float32", 10, 1)
 
@@ -245,7 +265,7 @@ def test_one_pass_on_accelerators():
             jax.value_and_grad(lambda a, b: jd.kl(jd.logits(a), jd.logits(b), estimator=by), (0, 1))
         )(a, b)
 
-    with as_on_accelerators():
+    with as_on(accelerator):
         value, slopes = jax.tree.map(np.asarray, jax.jit(run)(a, b))
     for i, name in enumerate(names):
         want = oracle.Pair(a[i], b[i])

@@ -1,7 +1,7 @@
 """KL of two rows of logits from one read: the difference of two numbers of order one.
 
 Its gradient is as accurate as that of `divergence.kl`. On a CPU, where one read is slower, the
-value is the accurate one.
+value is the accurate one, and so it is on a GPU without the gradient in `a`.
 """
 
 from functools import partial
@@ -45,14 +45,14 @@ def _on_accelerator(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Bot
     return jnp.where(states[7] > 0, jnp.inf, value), Both(pair, start), mean
 
 
-def _on_cpu(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Both, Array]:
+def _accurate(axis_name: AxisName, a: Array, b: Array) -> tuple[Array, Both, Array]:
     value, pair, (start, _) = kl_and_pair(axis_name, a, b)
     return value, Both(pair, start), jnp.zeros_like(value)
 
 
 def _forward(axis_name: AxisName, live: tuple[int, ...], a: Array, b: Array):
-    cpu, accelerator = (partial(f, axis_name) for f in (_on_cpu, _on_accelerator))
-    value, both, mean = on(cpu, accelerator, a, b)
+    cpu, accelerator = (partial(f, axis_name) for f in (_accurate, _on_accelerator))
+    value, both, mean = on(cpu, accelerator, a, b, gpu=None if 0 in live else cpu)
     return jnp.where(both.pair.a.empty, 0, value)[..., 0], (both, mean)
 
 

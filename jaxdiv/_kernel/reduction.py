@@ -2,6 +2,7 @@
 
 An accelerator reads a row once: one variadic reduction. A CPU is slow at that, but fast at a plain
 maximum or sum: there each block of a row has a maximum and then a sum, and the blocks are joined.
+What holds up a GPU is the arithmetic of joining: it may join less, and read once more.
 """
 
 from collections.abc import Callable
@@ -30,9 +31,15 @@ def widen(*xs: Array) -> tuple[Array, ...]:
     return tuple(x.astype(dtype) if r else x for x, r in zip(xs, real, strict=True))
 
 
-def on(cpu: Callable[..., Any], accelerator: Callable[..., Any], *args: Any) -> Any:
+def on(
+    cpu: Callable[..., Any],
+    accelerator: Callable[..., Any],
+    *args: Any,
+    gpu: Callable[..., Any] | None = None,
+) -> Any:
     """What stands for the platform that is compiled for; the derivatives are the caller's."""
-    return lax.platform_dependent(*args, cpu=cpu, default=accelerator)
+    gpus = {} if gpu is None else {"cuda": gpu, "rocm": gpu}
+    return lax.platform_dependent(*args, cpu=cpu, **gpus, default=accelerator)
 
 
 def total(x: Float[Array, "*batch v"], axis_name: AxisName) -> Float[Array, "*batch 1"]:

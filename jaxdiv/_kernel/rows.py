@@ -85,6 +85,15 @@ def join(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
     return top, more + (1 + less) * (jnp.exp(drop) * (1 + low))
 
 
+def join_coarsely(u: tuple[Array, ...], v: tuple[Array, ...]) -> tuple[Array, ...]:
+    """`join` without the rounding error of how far the tops are apart."""
+    first = u[0] >= v[0]
+    top = jnp.maximum(u[0], v[0])
+    drop = jnp.minimum(u[0], v[0]) - jnp.maximum(top, jnp.finfo(top.dtype).min)
+    more, less = jnp.where(first, u[1], v[1]), jnp.where(first, v[1], u[1])
+    return top, more + (1 + less) * jnp.exp(drop)
+
+
 def below(x: Array, top: Array) -> tuple[Array, Array]:
     """`two_difference`, 0 where both are -inf."""
     nothing = top == -jnp.inf
