@@ -316,8 +316,10 @@ def _em(
         step = weight @ away / jnp.maximum(jnp.sum(weight), tiny)
         second = _second_moment(away - step, weight) / jnp.maximum(mass, tiny)
         second = inverse @ second @ inverse.T
+        # One number, the width, is known long before the shape is (Ledoit & Wolf 2004).
+        width = (1 + effective * jnp.trace(second) / dim) / (1 + effective)
         identity = jnp.eye(dim, dtype=x.dtype)
-        new = tril @ jnp.linalg.cholesky((1 - trust) * identity + trust * second)
+        new = tril @ jnp.linalg.cholesky((1 - trust) * width * identity + trust * second)
         sane = jnp.all(jnp.isfinite(new)) & (trust > 0)
         return jnp.where(sane, loc + trust * step, loc), jnp.where(sane, new, tril)
 

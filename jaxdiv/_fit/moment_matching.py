@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._estimator.quasi import normal_draws
@@ -21,11 +22,12 @@ from .modes import Start, is_repeated, laplace_starts
 from .natural_gradient import meets_another
 from .sample_average import descend, together
 from .skip import map_unless
-from .steps import Settled, lower, settle
+from .steps import Settled, lower, polish, settle
 from .template import AbstractTemplate, FullRank, MeanField
 
 _NUM_ROUNDS = 4
 _LEAST_DRAWS = 64
+_AVERAGED = 5  # times as many draws, over which a Gaussian that has settled is averaged
 _NUM_STEPS = 200  # of L-BFGS
 _SMALL = 1e-6  # nats that its next step may promise
 
@@ -80,14 +82,27 @@ class MomentMatching(AbstractAlgorithm):
         def rest(start: Start) -> Settled:
             return settle(log_density, start.loc, lower(start.scale), z, False, 60)
 
+        def average(inputs: tuple[Settled, Key[Array, ""]]) -> tuple[Array, Array, Array]:
+            ends = polish(
+                log_density,
+                *inputs,
+                diagonal=False,
+                num_draws=few,
+                max_evaluations=_AVERAGED * few,
+                tolerance=0.0,
+                num_judged=few,
+            )
+            return ends.loc, ends.scale, few * ends.num_batches
+
         repeated = is_repeated(starts)
         settled = map_unless(repeated, rest, starts)
         repeated |= meets_another(settled, repeated) | ~jnp.isfinite(settled.now.value)
         there = ~repeated
         n = 2 * (self.num_draws // (2 * (_NUM_ROUNDS + 2)))
         identity = jnp.eye(dim, dtype=settled.scale.dtype)
-        tril = jnp.where(there[:, None, None], settled.scale, identity)
-        loc = jnp.where(there[:, None], settled.loc, 0.0)
+        keys = jr.split(jr.fold_in(key_fixed, 1), len(repeated))
+        loc, tril, averaged = map_unless(repeated, average, (settled, keys))
+        tril = jnp.where(there[:, None, None], tril, identity)
         noise = normal_draws(n, dim, key_draws)
 
         def look(inputs):
@@ -100,23 +115,23 @@ class MomentMatching(AbstractAlgorithm):
         shares = jnp.where(there, jnp.maximum(shares, 0.02), 0.0)
         components = beside(loc, tril, shares / jnp.sum(shares))
         found, _ = adapt(log_density, components, jr.fold_in(key_draws, 1), _NUM_ROUNDS, seen)
-        mean = found.weights @ found.draws
-        deviations = found.draws - mean
-        covariance = (found.weights[:, None] * deviations).T @ deviations
+        modes = starts._replace(loc=loc, scale=tril, value=settled.now.value)
+        mean, covariance = _moments(found, modes, there)
         at_rest = found.reliable
         if isinstance(problem.template, MeanField):
             member = Independent(Normal(mean, jnp.sqrt(jnp.diagonal(covariance))), 1)
         elif isinstance(problem.template, FullRank):
             member = MultivariateNormal(mean, jnp.linalg.cholesky(covariance))
         else:
-            modes = starts._replace(loc=loc, scale=tril)
             factor = jnp.linalg.cholesky(covariance)
             member, stopped = _most_likely(problem.template, mean, factor, modes, repeated, found)
             at_rest &= stopped
         free, _ = unconstrain(member)
         size = sum(leaf.size for leaf in jax.tree.leaves(free))
         effective = 1 / jnp.sum(found.weights**2)
-        spent = jnp.sum(starts.num_evaluations + settled.num_evaluations, dtype=jnp.int32)
+        spent = jnp.sum(
+            starts.num_evaluations + settled.num_evaluations + averaged, dtype=jnp.int32
+        )
         one = jax.tree.map(lambda x: x[None], member)
         return Ends(
             one,
@@ -131,6 +146,44 @@ class MomentMatching(AbstractAlgorithm):
             losses=settled.losses[:1],
             weighted=found,
         )
+
+
+def _moments(
+    found: Weighted, modes: Start, there: Bool[Array, " S"]
+) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
+    r"""Mean and covariance of the weighted draws, which are shrunk towards what is known.
+
+    Each draw is shared among the modes. About each, the covariance in units of the Gaussian there
+    is drawn towards a multiple of the identity, by as much of its distance from that as is chance
+    (Ledoit & Wolf 2004): all of it for a density of ellipses, less and less with more draws.
+    """
+    x, dim = found.draws, found.draws.shape[1]
+    gaussians = jax.vmap(MultivariateNormal)(modes.loc, modes.scale)
+    log_share = jnp.where(there, -modes.value, -jnp.inf)
+    log_q = jax.lax.map(lambda q: q.log_prob(x), gaussians)
+    shares = jax.nn.softmax(jnp.where(there[:, None], log_q + log_share[:, None], -jnp.inf), 0)
+
+    def about(inputs: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        share, tril = inputs
+        weights = found.weights * share
+        mass = jnp.sum(weights)
+        weights = weights / jnp.where(mass > 0, mass, 1.0)
+        loc = weights @ x
+        z = solve_triangular(tril, (x - loc).T, lower=True).T
+        raw = (weights[:, None] * z).T @ z
+        # Draws of equal weight have the covariance that they were made to have, to the digit.
+        uneven = weights - share * jnp.sum(weights * share) / jnp.sum(share**2)
+        squares = jnp.sum(z * z, 1) ** 2 - 2 * jnp.sum((z @ raw) * z, 1) + jnp.sum(raw**2)
+        chance = jnp.sum(uneven**2 * squares)
+        round_ = jnp.trace(raw) / dim * jnp.eye(dim, dtype=x.dtype)
+        apart = jnp.sum((raw - round_) ** 2)
+        chance = jnp.where(chance < apart, chance / jnp.where(apart > 0, apart, 1.0), 1.0)
+        return mass, loc, tril @ (chance * round_ + (1 - chance) * raw) @ tril.T
+
+    masses, locs, covariances = map_unless(~there, about, (shares, modes.scale))
+    mean = masses @ locs
+    between = (masses[:, None] * (locs - mean)).T @ (locs - mean)
+    return mean, jnp.tensordot(masses, covariances, 1) + between
 
 
 def _most_likely(
