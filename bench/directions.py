@@ -23,6 +23,7 @@ import jaxdiv as jd
 from tests import exact_targets as exact
 
 STARTS, DRAWS = 16, 5000
+EXACTING, TOLERANCE = 512, 2e-4  # draws at a step of reverse fits, and nats, in the table
 RIVALS = ("numpyro", "numpyro32", "optax", "blackjax")
 DF = 8.0
 
@@ -168,9 +169,16 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def fitted(target: Target, direction: str, diagonal: bool, seed: int, **more: Any) -> Outcome:
+def fitted(
+    target: Target,
+    direction: str,
+    diagonal: bool,
+    seed: int,
+    draws: int | None = None,
+    **more: Any,
+) -> Outcome:
     objective = {"reverse": jd.reverse_kl, "forward": jd.forward_kl}[direction](density(target))
-    by = {"reverse": jd.NaturalGradient, "forward": jd.MomentMatching}[direction]()
+    by = {"reverse": jd.NaturalGradient(draws), "forward": jd.MomentMatching()}[direction]
     family = jd.MeanField() if diagonal else jd.FullRank()
     begin = time.perf_counter()
     found = jd.fit(objective, family, by, key=jr.key(seed), starts=STARTS, throw=False, **more)
@@ -311,7 +319,8 @@ def _ours(name: str, target: Target, diagonal: bool, seeds: int) -> None:
     shape = "diagonal" if diagonal else "full"
     if target.kind == "normal":
         best = reverse_best(target, diagonal)
-        found = [fitted(target, "reverse", diagonal, seed) for seed in range(seeds)]
+        exacting = {"draws": EXACTING, "tolerance": TOLERANCE}
+        found = [fitted(target, "reverse", diagonal, seed, **exacting) for seed in range(seeds)]
         problem = (target.weight, target.mode, target.tril)
         gaps = [float(reverse_value(f.loc, f.tril, *problem)) - best for f in found]
         counted = int(np.median([f.evaluations for f in found]))

@@ -72,7 +72,7 @@ def test_the_algorithm_of_fit():
 
     @jax.jit
     def solve(first, others):
-        problem = Problem(target.log_prob, jd.FullRank(), first, others, target)
+        problem = Problem(target.log_prob, jd.FullRank(), first, others, target, None)
         return algorithm.solve(problem, jr.key(0), 100)
 
     ends = solve(jnp.zeros(3), jnp.ones((1, 3)))
@@ -80,5 +80,5 @@ def test_the_algorithm_of_fit():
     member = jax.tree.map(lambda x: x[0], ends.members)
     assert jd.kl(member, target) < 1e-10
     with pytest.raises(TypeError, match=r"BatchAndMatch fits FullRank\(\)"):
-        problem = Problem(target.log_prob, jd.MeanField(), jnp.zeros(3), 1, target)
+        problem = Problem(target.log_prob, jd.MeanField(), jnp.zeros(3), 1, target, None)
         algorithm.solve(problem, jr.key(0), 1)

@@ -139,7 +139,7 @@ def test_sites_of_negative_precision():
     found = jd.expectation_propagation(target, sequential=True, tolerance=1e-10, **settings)
     assert found.converged and found.num_skipped == 0
     # As an algorithm of fit it is the same.
-    problem: Any = Problem(target.log_prob, jd.FullRank(), jnp.zeros(2), 0, target)
+    problem: Any = Problem(target.log_prob, jd.FullRank(), jnp.zeros(2), 0, target, None)
     ends = by.solve(problem, jax.random.key(0), 0)
     np.testing.assert_array_equal(ends.members.loc[0], found.distribution.loc)
     assert ends.settled.all() and ends.num_evaluations == 97 * found.num_sweeps

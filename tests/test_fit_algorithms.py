@@ -115,6 +115,7 @@ def test_a_fit_on_batches_has_the_posterior_of_all_the_data():
     q = found.distribution.base
     assert abs(q.mean[0] - mean) < 0.1 * sd
     assert abs(np.sqrt(q.variance[0]) / sd - 1) < 0.05
+    assert found.assessment is not None
     assert bool(found.assessment.verdict == jd.VERDICT.usable)
 
 

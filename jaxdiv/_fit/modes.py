@@ -18,7 +18,7 @@ _RADIUS = 10.0
 _TOLERANCE = 1e-3  # nats that a step towards a mode still promises
 _LENGTHS = (6.0, 4.0, 10.0, 3.0, 8.0, 2.0, 14.0)  # from the first mode to other starts, in sds
 _SAME = 4.0  # squared distance, in standard deviations, within which two modes are one
-_AS_GOOD = 0.1  # nats by which a later Gaussian may seem worse and still be preferred
+_AS_GOOD = 1.0  # nats by which a later Gaussian may seem worse and still be preferred
 
 
 class Start(NamedTuple):

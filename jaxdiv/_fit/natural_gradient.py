@@ -138,6 +138,7 @@ def meets_another(settled: Settled, skip: Bool[Array, " S"]) -> Bool[Array, " S"
     better = (value[None] < value[:, None]) | (
         (value[None] == value[:, None]) & (index[None] < index[:, None])
     )
-    # At rest is within a part of the noise.
-    near = apart < _ONE_BASIN + settled.now.noise
+    # At rest is within a part of the noise, which is much larger for a Gaussian over several modes.
+    noise = settled.now.noise
+    near = apart < _ONE_BASIN + jnp.minimum(noise, noise[:, None])
     return jnp.any(near & better & ~skip[None], 1)

@@ -24,6 +24,7 @@ def test_a_flow_bends_as_no_gaussian_does():
     log_z = np.log(2 * np.pi)
     assert abs(found.value + log_z) < 0.05  # of the best Gaussian: 0.87
     report = found.assessment
+    assert report is not None
     assert abs(report.log_evidence - log_z) < 4 * report.log_evidence_error + 1e-3
     # y has mean E[x^2] / 2 and variance Var[x^2] / 4 + 1 / 4.
     np.testing.assert_allclose(report.weighted.mean, [0, 2], atol=0.4)
