@@ -155,13 +155,17 @@ def _moments(
 
     Each draw is shared among the modes. About each, the covariance in units of the Gaussian there
     is drawn towards a multiple of the identity, by as much of its distance from that as is chance
-    (Ledoit & Wolf 2004): all of it for a density of ellipses, less and less with more draws.
+    (Ledoit & Wolf 2004): all of it for a density of ellipses, less and less with more draws. Of
+    fewer than three numbers nothing is gained so (Stein 1956).
     """
     x, dim = found.draws, found.draws.shape[1]
     gaussians = jax.vmap(MultivariateNormal)(modes.loc, modes.scale)
     log_share = jnp.where(there, -modes.value, -jnp.inf)
     log_q = jax.lax.map(lambda q: q.log_prob(x), gaussians)
     shares = jax.nn.softmax(jnp.where(there[:, None], log_q + log_share[:, None], -jnp.inf), 0)
+
+    entries = dim * (dim + 1) / 2 - 1
+    gains = max(0.0, 1 - 2 / max(entries, 1.0))
 
     def about(inputs: tuple[Array, Array]) -> tuple[Array, Array, Array]:
         share, tril = inputs
@@ -177,8 +181,9 @@ def _moments(
         chance = jnp.sum(uneven**2 * squares)
         round_ = jnp.trace(raw) / dim * jnp.eye(dim, dtype=x.dtype)
         apart = jnp.sum((raw - round_) ** 2)
-        chance = jnp.where(chance < apart, chance / jnp.where(apart > 0, apart, 1.0), 1.0)
-        return mass, loc, tril @ (chance * round_ + (1 - chance) * raw) @ tril.T
+        part = jnp.where(chance < apart, chance / jnp.where(apart > 0, apart, 1.0), 1.0)
+        part = gains * part
+        return mass, loc, tril @ (part * round_ + (1 - part) * raw) @ tril.T
 
     masses, locs, covariances = map_unless(~there, about, (shares, modes.scale))
     mean = masses @ locs

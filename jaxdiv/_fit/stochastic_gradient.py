@@ -52,19 +52,10 @@ class StochasticGradient(AbstractAlgorithm):
         Kucukelbir et al. 2017; for batches, Hoffman et al. 2013, and Baker et al. 2019.
 
     Example:
-        >>> import jax, jax.numpy as jnp, jaxdiv as jd
-        >>> def log_prior(params):
-        ...     return jd.Normal(0.0, 10.0).log_prob(params["loc"])
-        >>> def log_likelihood(params, y):
-        ...     return jd.Normal(params["loc"], 1.0).log_prob(y)
-        >>> y = jnp.linspace(-1.0, 3.0, 1000)
-        >>> spaces = {"loc": jd.Real()}
-        >>> posterior = jd.Posterior(log_prior, spaces, log_likelihood=log_likelihood, data=y)
-        >>> by = jd.StochasticGradient(batch_size=50, num_steps=500)
-        >>> objective, key = jd.reverse_kl(posterior), jax.random.key(0)
-        >>> found = jd.fit(objective, jd.FullRank(), by, key=key, throw=False)
-        >>> print(f"{found.distribution.base.mean[0]:.1f}")
-        1.0
+        >>> import jaxdiv as jd
+        >>> by = jd.StochasticGradient(batch_size=50)  # of fit(reverse_kl(p), FullRank(), by)
+        >>> print(by.quantity)
+        KL(family, target) - log Z by independent draws; descended by StochasticGradient
     """
 
     optim: optax.GradientTransformation | None = eqx.field(static=True, default=None)
