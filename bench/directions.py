@@ -377,6 +377,31 @@ def claims(num: int) -> None:
             _line(dim, f"reverse, {shape}", num, converged, wrong, lost, f"{worst:.1e}")
 
 
+def batch(num: int) -> None:
+    """Fits of 10 dimensions, each of its own target, under `vmap` and one after the other."""
+    targets = [drawn(10, seed) for seed in range(num)]
+    args = jax.tree.map(lambda *x: jnp.stack(x), *(density(target).args for target in targets))
+    keys = jr.split(jr.key(0), num)
+
+    def one(args: Any, key: Any) -> Any:
+        target = jd.LogDensity(DENSITIES["normal"], args, event_shape=(10,))
+        return jd.fit(jd.reverse_kl(target), jd.FullRank(), key=key, throw=False).distribution.loc
+
+    together = jax.jit(jax.vmap(one)).lower(args, keys).compile()
+    few = [(jax.tree.map(lambda x, i=i: x[i], args), keys[i]) for i in range(min(num, 50))]
+    jax.block_until_ready((together(args, keys), one(*few[0])))
+    begin = time.perf_counter()
+    jax.block_until_ready([one(*each) for each in few])
+    apart = (time.perf_counter() - begin) / len(few) * num
+    begin = time.perf_counter()
+    jax.block_until_ready(together(args, keys))
+    seconds = time.perf_counter() - begin
+    _line("fits", "device", "apart, s", "vmap, s", "ratio")
+    _line(*["---"] * 5)
+    device = jax.devices()[0].device_kind
+    _line(num, device, f"{apart:.1f}", f"{seconds:.2f}", f"{seconds / apart:.4f}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser("python -m bench.directions", description=__doc__)
     parser.add_argument("--target", action="append", help="sym1d, asym1d, bi2d or 10d, 50d, ...")
@@ -384,8 +409,12 @@ def main() -> int:
     parser.add_argument("--rival", action="append", choices=RIVALS, default=[])
     parser.add_argument("--rival-seeds", type=int, default=8)
     parser.add_argument("--claims", type=int, default=0, help="fits for each row; no table then")
+    parser.add_argument("--batch", type=int, default=0, help="fits under vmap; no table then")
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
+    if options.batch:
+        batch(options.batch)
+        return 0
     if options.claims:
         claims(options.claims)
         return 0
