@@ -36,6 +36,7 @@ def test_a_reverse_fit_moves_with_its_target():
     np.testing.assert_allclose(by_scale[2], -1 / 1.7, rtol=1e-5)
 
 
+@pytest.mark.exhaustive
 def test_a_forward_fit_moves_as_the_moments_do():
     """Of the logarithm of a gamma variable: trigamma and its derivative."""
 
