@@ -86,7 +86,10 @@ def fits_from_random_points(direction, dtype):
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0)))
 
 
-@pytest.mark.parametrize("dtype, budget", [(jnp.float64, 1e-9), (jnp.float32, 2e-6)])
+@pytest.mark.parametrize(
+    "dtype, budget",
+    [(jnp.float64, 1e-9), pytest.param(jnp.float32, 2e-6, marks=pytest.mark.exhaustive)],
+)
 @pytest.mark.parametrize("direction", ["reverse", "forward"])
 @pytest.mark.parametrize("name", ["sym1d", "asym1d"])
 def test_global_optimum_from_random_points(name, direction, dtype, budget):
@@ -487,7 +490,9 @@ def test_sampled_objective():
     assert np.all(found.num_steps == 400)
 
 
-@pytest.mark.parametrize("num_draws, seed", [(256, 0), (1024, 2)])
+@pytest.mark.parametrize(
+    "num_draws, seed", [(256, 0), pytest.param(1024, 2, marks=pytest.mark.exhaustive)]
+)
 def test_an_optimum_of_the_sample_alone_is_not_listed(num_draws, seed):
     objective = jd.reverse_kl(operand("asym1d"), estimator=jd.FixedDraws(num_draws, seed))
     found = jd.fit(objective, jd.Normal(0.0, 1.0), starts=8, key=jr.key(seed))

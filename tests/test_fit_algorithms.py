@@ -75,6 +75,16 @@ def test_forward_kl_of_other_families():
     assert abs(found.value) < 0.01
 
 
+@pytest.mark.exhaustive
+def test_laplace_is_the_mode_and_the_curvature_there():
+    """Of exp(2 x - e^x), the logarithm of a gamma variable: log 2, and 1 / 2."""
+    target = jd.LogDensity(lambda x: jnp.sum(2 * x - jnp.exp(x)), event_shape=(2,))
+    by = jd.LaplaceApproximation()
+    found = jd.fit(jd.reverse_kl(target), optim=by, key=jr.key(0))
+    np.testing.assert_allclose(found.distribution.loc, np.log([2, 2]), rtol=1e-9)
+    np.testing.assert_allclose(found.distribution.covariance(), np.eye(2) / 2, atol=1e-9)
+
+
 def log_prior(params):
     return jd.Normal(0.0, 2.0).log_prob(params["loc"])
 

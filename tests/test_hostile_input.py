@@ -46,6 +46,7 @@ def test_nan_stays_nan():
         assert jnp.isnan(jd.renyi(p, q, 0.5)) and jnp.isnan(jd.squared_hellinger(p, q))
 
 
+@pytest.mark.exhaustive
 def test_slope_of_an_infinite_bound():
     components = jd.Uniform(jnp.array([-1.0, 0.0]), jnp.array([2.0, 3.0]))
     q = jd.Mixture(jd.probs([1.0, 0.0]), jd.Uniform(jnp.array([0.0, 5.0]), jnp.array([1.0, 6.0])))
@@ -57,6 +58,7 @@ def test_slope_of_an_infinite_bound():
     assert jnp.isinf(value) and jnp.isfinite(slope).all()
 
 
+@pytest.mark.exhaustive
 def test_fits_of_integers_and_on_spheres():
     found = jd.fit(jd.forward_kl(jd.Poisson(3.0)), jd.Poisson(1.0))
     np.testing.assert_allclose(found.distribution.rate, 3.0, rtol=1e-8)

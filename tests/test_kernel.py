@@ -230,7 +230,8 @@ def test_accuracy(dtype, size, what):
         assert (attained <= budget).all(), (order, attained, max(errors))
 
 
-@pytest.mark.parametrize("accelerator", ["tpu", pytest.param("gpu", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("accelerator", ["tpu", "gpu"])
 @pytest.mark.parametrize("what", QUANTITIES)
 def test_accuracy_of_what_accelerators_run(what, accelerator):
     found = measured("float32", 10, accelerator)
