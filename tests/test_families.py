@@ -96,6 +96,7 @@ CONTINUOUS = [f for f in PARAMETRIC if f.integral]
 TWINS = ("Chi", "LogitNormal")  # first arguments of few pairs, by the same means as another
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "family", [f for f in CONTINUOUS if f.name not in TWINS], ids=lambda family: family.name
 )
@@ -149,6 +150,7 @@ def test_precision(family):
             assert all(g <= b for g, b in zip(got, budget, strict=True)), got
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "family", [f for f in PARAMETRIC if f.entropy is not None], ids=lambda family: family.name
 )
