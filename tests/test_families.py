@@ -150,7 +150,6 @@ def test_precision(family):
             assert all(g <= b for g, b in zip(got, budget, strict=True)), got
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "family", [f for f in PARAMETRIC if f.entropy is not None], ids=lambda family: family.name
 )
