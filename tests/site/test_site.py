@@ -172,6 +172,7 @@ def test_notebook_has_its_figures(page):
     page.goto("/index.html")
     page.get_by_role("link", name="Mean-seeking and mode-seeking").first.click()
     expect(page.locator("article h1")).to_contain_text("Mean-seeking and mode-seeking")
+    page.wait_for_load_state("load")  # the heading is there before the last figures are
     figures = page.locator("article img")
     assert figures.count() >= 5
     for figure in figures.all():
