@@ -20,11 +20,11 @@ from jaxtyping import Array
 from scipy.optimize import minimize
 
 import jaxdiv as jd
+from bench.gaussian_rivals import RIVALS, rival
 from tests import exact_targets as exact
 
 STARTS, DRAWS = 16, 5000
 EXACTING, TOLERANCE = 512, 2e-4  # draws at a step of reverse fits, and nats, in the table
-RIVALS = ("numpyro", "numpyro32", "optax", "blackjax")
 DF = 8.0
 
 
@@ -199,80 +199,6 @@ def fitted(
     )
 
 
-def rival(name: str, target: Target) -> Any:
-    """A jitted `key -> (loc, tril)`, each as its documentation shows."""
-    import optax
-
-    dim = len(target.mode)
-    density_of = density(target).log_prob
-    if name.startswith("numpyro"):
-        import numpyro
-        from numpyro.infer import SVI, Trace_ELBO
-        from numpyro.infer.autoguide import AutoMultivariateNormal
-        from numpyro.infer.initialization import init_to_value
-
-        draws, steps = (32, 5000) if name == "numpyro32" else (1, 2000)
-
-        def once(key: Array) -> tuple[Array, Array]:
-            start = 2 * jr.normal(key, (dim,))
-
-            def model() -> None:
-                wide = numpyro.distributions.ImproperUniform(
-                    numpyro.distributions.constraints.real_vector, (), (dim,)
-                )
-                numpyro.factor("p", density_of(numpyro.sample("x", wide)))
-
-            guide = AutoMultivariateNormal(model, init_loc_fn=init_to_value(values={"x": start}))
-            loss = Trace_ELBO(draws)
-            svi = SVI(model, guide, numpyro.optim.Adam(0.01), loss)
-            found = svi.run(jr.fold_in(key, 1), steps, progress_bar=False).params
-            return found["auto_loc"], found["auto_scale_tril"]
-
-        return once
-
-    if name == "blackjax":
-        from blackjax.vi import fullrank_vi
-
-        optimiser = optax.adam(0.01)
-
-        @jax.jit
-        def once(key: Array) -> tuple[Array, Array]:
-            state = fullrank_vi.init(2 * jr.normal(key, (dim,)), optimiser)
-
-            def step(state: Any, key: Array) -> tuple[Any, None]:
-                return fullrank_vi.step(key, state, density_of, optimiser, 100)[0], None
-
-            state, _ = jax.lax.scan(step, state, jr.split(jr.fold_in(key, 1), 2000))
-            factor = fullrank_vi._unflatten_cholesky(state.chol_params, dim)
-            return state.mu, factor
-
-        return once
-
-    @jax.jit
-    def loop(key: Array) -> tuple[Array, Array]:
-        optimiser = optax.adam(0.01)
-        params = 2 * jr.normal(key, (dim,)), jnp.zeros((dim, dim))
-
-        def factor(raw: Array) -> Array:
-            return jnp.tril(raw, -1) + jnp.diag(jnp.exp(jnp.diagonal(raw)))
-
-        def loss(params: Any, key: Array) -> Array:
-            loc, tril = params[0], factor(params[1])
-            x = loc + jr.normal(key, (100, dim)) @ tril.T
-            return -jnp.mean(jax.vmap(density_of)(x)) - jnp.sum(jnp.diagonal(params[1]))
-
-        def step(carry: Any, key: Array) -> tuple[Any, None]:
-            params, state = carry
-            updates, state = optimiser.update(jax.grad(loss)(params, key), state, params)
-            return (optax.apply_updates(params, updates), state), None
-
-        keys = jr.split(jr.fold_in(key, 1), 2000)
-        (params, _), _ = jax.lax.scan(step, (params, optimiser.init(params)), keys)
-        return params[0], factor(params[1])
-
-    return loop
-
-
 def _line(*cells: Any) -> None:
     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
@@ -342,7 +268,7 @@ def _ours(name: str, target: Target, diagonal: bool, seeds: int) -> None:
 
 def _theirs(name: str, target: Target, tool: str, seeds: int) -> None:
     best = reverse_best(target, False)
-    once = rival(tool, target)
+    once = rival(tool, density(target).log_prob, len(target.mode))
     gaps, seconds = [], []
     for seed in range(seeds):
         begin = time.perf_counter()

@@ -28,11 +28,9 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
     if isinstance(optim, AbstractAlgorithm):
         _check_direction(objective, optim)
         return optim
-    if _is_plain_reverse(objective) and isinstance(family, Foreign) and family.is_free:
+    if _is_plain_kl(objective, Reverse) and isinstance(family, Foreign) and family.is_free:
         return StochasticGradient(optim)
-    if optim is not None or not isinstance(objective, Forward | Reverse):
-        return None
-    if not isinstance(objective.functional, KL) or objective.estimator is not None:
+    if optim is not None or not _is_plain_kl(objective, Forward | Reverse):
         return None
     if isinstance(objective.target, Posterior):
         serves = family is None or kind_of(family) is not None
@@ -46,9 +44,10 @@ def choose(objective: Any, family: Any, optim: Any) -> AbstractAlgorithm | None:
     return NaturalGradient() if isinstance(gaussian, FullRank | MeanField) else SampleAverage()
 
 
-def _is_plain_reverse(objective: Any) -> bool:
+def _is_plain_kl(objective: Any, kind: Any) -> bool:
+    """Whether it is KL of this direction, with nothing said of how it is estimated."""
     return (
-        isinstance(objective, Reverse)
+        isinstance(objective, kind)
         and isinstance(objective.functional, KL)
         and objective.estimator is None
     )
@@ -57,11 +56,7 @@ def _is_plain_reverse(objective: Any) -> bool:
 def _check_direction(objective: Any, algorithm: AbstractAlgorithm) -> None:
     """Raises where the algorithm would minimise something else than the objective."""
     verb, kind = ("forward_kl", Forward) if algorithm.forward else ("reverse_kl", Reverse)
-    if (
-        not isinstance(objective, kind)
-        or not isinstance(objective.functional, KL)
-        or objective.estimator is not None
-    ):
+    if not _is_plain_kl(objective, kind):
         raise ValueError(
             f"fit: {type(algorithm).__name__} serves {verb}(target) without an estimator, got "
             f"{type(objective).__name__}: change the objective, or leave `optim` out."

@@ -67,7 +67,8 @@ def fit(
         optim: any optax optimiser, made once and reused (each new object compiles anew), or an
             algorithm that needs no more than a log-density: `NaturalGradient()` and
             `MomentMatching()`, the defaults of reverse and forward KL where the family is
-            `FullRank()` or `MeanField()`, or `ExpectationPropagation()`. Else by default
+            `FullRank()` or `MeanField()` (`SampleAverage()` of reverse KL for other templates,
+            `StochasticGradient()` for a flow of FlowJAX), or another. Else by default
             `newton` for up to 32 parameters and `optax.lbfgs` beyond, or, where the objective is
             sampled anew at each step, Adam with a step that decays to zero.
             A fit by forward KL begins at its optimum where that is known, the member with the

@@ -33,16 +33,18 @@ _SMALL = 1e-6  # nats that its next step may promise
 
 
 class MomentMatching(AbstractAlgorithm):
-    r"""Forward KL of a Gaussian: $m = E_p[x]$, $\Sigma = \mathrm{Cov}_p[x]$ by importance weights.
+    r"""Forward KL to a density; of a Gaussian $m = E_p[x]$, $\Sigma = \mathrm{Cov}_p[x]$.
 
     Starts are walked to modes, and a Gaussian settles at each; from these, and wider t
     distributions beside each, draws are taken in rounds, whose shares, means and covariances follow
     the weights so far. These are Pareto-smoothed; where their tail has $\hat k > 0.7$, and a weight
-    is over 10 times the mean, the fit has failed, and says so. There is one optimum.
+    is over 10 times the mean, the fit has failed, and says so. There is one optimum. Of what the
+    weighted covariance about a mode differs from the shape of the Gaussian there, the part that
+    chance explains is left out (Ledoit & Wolf 2004): the fit has not quite the weighted moments.
 
     Args:
         num_draws: of the log-density in the rounds, from which the moments are taken. They are off
-            by about $D(D + 3)/(4n)$ nats, $n$ the effective sample size.
+            by at most about $D(D + 3)/(4n)$ nats, $n$ the effective sample size.
         tolerance: nats to the optimum that count as converged; by default the standard error of
             the value and 5e-4, together.
         max_evaluations: not used: the number of draws is fixed.
@@ -52,7 +54,8 @@ class MomentMatching(AbstractAlgorithm):
     from the modes.
 
     References:
-        Cornuet et al. 2012; Cappe et al. 2008; Vehtari et al. 2024; Owen & Zhou 2000.
+        Cornuet et al. 2012; Cappe et al. 2008; Vehtari et al. 2024; Owen & Zhou 2000; Ledoit & Wolf
+        2004.
 
     Example:
         >>> import jaxdiv as jd
