@@ -130,6 +130,12 @@ def test_a_fit_on_batches_has_the_posterior_of_all_the_data():
     assert bool(found.assessment.verdict == jd.VERDICT.usable)
 
 
+def test_laplace_is_of_one_mode():
+    target, by = jd.LogDensity(lambda x: -x @ x, event_shape=(2,)), jd.LaplaceApproximation()
+    with pytest.raises(TypeError, match="of one mode"):
+        jd.fit(jd.reverse_kl(target), jd.MixtureOf(2, jd.FullRank()), by, key=jr.key(0))
+
+
 def test_errors_of_batches():
     spaces = {"loc": jd.Real()}
     with pytest.raises(TypeError, match="log_likelihood, of one datum, needs data"):

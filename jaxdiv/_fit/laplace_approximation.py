@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from .algorithm import AbstractAlgorithm, Ends
+from .families import MixtureOf
 from .modes import is_repeated, laplace_starts
 from .newton import second_order
 from .steps import lower
 
-_AT_REST = 1e-6  # nats that a Newton step may still promise
+_AT_REST = 1e-4  # nats that a Newton step may still promise
 _LAST_STEPS = 3  # without a search, after a walk, each of which doubles the digits
 
 
@@ -27,7 +28,7 @@ class LaplaceApproximation(AbstractAlgorithm):
         tolerance: on the gap, in nats.
         max_evaluations: not used: the walks are short.
 
-    For any template.
+    For the templates of one mode: of a `MixtureOf` it raises TypeError.
 
     References:
         Tierney & Kadane 1986.
@@ -50,6 +51,11 @@ class LaplaceApproximation(AbstractAlgorithm):
 
     def solve(self, problem, key, num_judged):
         del num_judged
+        if isinstance(problem.template, MixtureOf):
+            raise TypeError(
+                "LaplaceApproximation is of one mode, and a MixtureOf of several: leave `optim` "
+                "out, or give SampleAverage()."
+            )
         starts = laplace_starts(problem.log_density, problem.first, problem.others, key)
 
         def minus(x):
@@ -83,7 +89,9 @@ class LaplaceApproximation(AbstractAlgorithm):
             settled=gap <= self.tolerance,
             repeated=is_repeated(there),
             num_steps=jnp.zeros(num, jnp.int32),
-            num_evaluations=starts.num_evaluations + problem.first.size + 1,
+            num_evaluations=starts.num_evaluations
+            + (_LAST_STEPS + 1) * (problem.first.size + 1)
+            + _LAST_STEPS,
             num_bad=jnp.zeros(num, jnp.int32),
             losses=jnp.full((num, 1), jnp.nan, gap.dtype),
         )
